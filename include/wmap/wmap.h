@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wmap - memory mapping with a pager of the program's own
+ *
+ * A mapping is a range of addresses whose pages are brought when the hardware
+ * faults on them: by wmap's pager, a thread of this process, from a store (a
+ * file, zeros, or functions of the program: <wmap/store.h>). Loads and stores
+ * are ordinary ones.
+ *
+ * Two families of calls share one pager and one address space:
+ *   wmap, wunmap, wremap, getwmapinfo, va2pa   the calls of an operating-systems
+ *                  course, in 64 bits and without its limits. Each first touch
+ *                  loads exactly that page; past the end of a file are zeros.
+ *   wmap_*         mmap(2) and its family, with more said and more told. Past
+ *                  the end of a file is SIGBUS.
+ *
+ * Conventions, where a function does not say otherwise:
+ *   Errors    -1, NULL or WMAP_FAILED, and errno; nothing has changed then.
+ *             Any call may also fail because the pager cannot be started, with
+ *             EPERM   no userfaultfd: access to /dev/userfaultfd, CAP_SYS_PTRACE
+ *                     or the sysctl vm.unprivileged_userfaultfd is needed
+ *             ENOSYS  the kernel is older than Linux 6.1
+ *             ENOMEM, EMFILE, EAGAIN  memory, descriptors, threads ran out
+ *   Units     bytes and 4096-byte pages; addresses are page-aligned where said.
+ *   Threads   every call may be made from any thread at any time.
+ *   Signals   no call is interrupted by a signal (no EINTR). A signal handler
+ *             may touch mapped memory. It must not leave a call by longjmp; it
+ *             may so leave a SIGBUS that a load or a store got.
+ *   fork      the child does not have the mappings that have a file or a store
+ *             (a touch there is SIGSEGV, never zeros). Anonymous memory is
+ *             inherited as mmap(2)'s is; the pager is not: such memory is
+ *             ordinary memory in the child. The child's own calls start a pager
+ *             of its own.
+ *   Kernel    read(2), write(2), O_DIRECT and io_uring work on untouched mapped
+ *             memory, unless the pager got user-mode faults only
+ *             (WMAP_FEATURE_KERNEL_FAULTS is not set): then they give EFAULT.
+ *   Death     exit(3) writes shared file mappings back, as do wmap_sync and the
+ *             unmapping calls. A process that is killed, or leaves by _exit(2),
+ *             loses what it stored since.
+ */
+#ifndef WMAP_WMAP_H
+#define WMAP_WMAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WMAP_API __attribute__((visibility("default")))
+
+#define WMAP_VERSION_MAJOR 0
+#define WMAP_VERSION_MINOR 1
+#define WMAP_PAGE_SIZE	   4096
+
+struct wmap_store;
+
+/* ---- Flags -------------------------------------------------------------- */
+
+/*
+ * The course's numbers. They are NOT those of mmap(2), whose MAP_SHARED is 1
+ * and MAP_PRIVATE is 2: never mix the two families.
+ */
+#define WMAP_PRIVATE   0x1  /* stores stay here; others' are seen until then */
+#define WMAP_SHARED    0x2  /* stores reach the file and every other mapping */
+#define WMAP_ANONYMOUS 0x4  /* zeros; the descriptor is ignored */
+#define WMAP_FIXED     0x8  /* exactly there, and never over a mapping */
+#define WMAP_GROWSUP   0x10 /* a touch just above extends it by that page */
+
+/* of wmap_map and wmap_remap alone */
+#define WMAP_REPLACE 0x100 /* with FIXED: over what is there, as MAP_FIXED */
+#define WMAP_DIRECT  0x200 /* O_DIRECT to the file, no page cache of its own */
+
+/* of wremap and wmap_remap */
+#define WMAP_MAYMOVE 0x1
+
+#define WMAP_FAILED ((void *)-1)
+
+/* ---- The course's calls -------------------------------------------------- */
+
+#define WMAP_MAX_INFO 16
+
+/* What getwmapinfo tells, in ascending order of address. */
+struct wmapinfo {
+	int total_mmaps;		  /* all there are, also above 16 */
+	uint64_t addr[WMAP_MAX_INFO];	  /* the first 16 of them */
+	uint64_t length[WMAP_MAX_INFO];	  /* bytes, as requested */
+	uint64_t n_loaded_pages[WMAP_MAX_INFO];
+};
+
+/**
+ * wmap - map a file or anonymous memory
+ * @addr:   with WMAP_FIXED the first byte, page-aligned; else ignored
+ * @length: bytes, > 0; the mapping occupies whole pages
+ * @flags:  exactly one of WMAP_PRIVATE and WMAP_SHARED; WMAP_ANONYMOUS,
+ *          WMAP_FIXED, WMAP_GROWSUP
+ * @fd:     a regular file open for reading (for reading and writing if shared),
+ *          mapped from its first byte; ignored with WMAP_ANONYMOUS
+ *
+ * Loads nothing. Memory is readable and writable; the descriptor may be closed
+ * and its offset does not move. Past the end of the file are zeros, and a store
+ * there makes the file longer, to @length at most. A WMAP_GROWSUP mapping
+ * grows by the page just above it at a touch there, as long as one free page
+ * remains above; a touch elsewhere is SIGSEGV. A file grows with it.
+ *
+ * Returns the address, or WMAP_FAILED.
+ *
+ * Errors:
+ *   EINVAL  @length is 0 or above PTRDIFF_MAX ("negative"); both or neither of
+ *           PRIVATE and SHARED; an unknown flag; a FIXED @addr that is not
+ *           page-aligned, or is 0
+ *   EEXIST  WMAP_FIXED, and something is mapped in the range; or WMAP_GROWSUP
+ *           and no free page above it
+ *   ENOMEM  no room for it: addresses, RLIMIT_AS, vm.max_map_count, memory; a
+ *           FIXED range outside the address space
+ *   EBADF   @fd is not an open descriptor
+ *   EACCES  @fd is not open for reading; or SHARED and not for writing
+ *   ENODEV  @fd is a directory, pipe, socket or device
+ *   EBUSY   another pager writes back to this file
+ * Source: the course (F24, S24, F23).
+ */
+WMAP_API void *wmap(void *addr, size_t length, int flags, int fd);
+
+/**
+ * wunmap - remove a whole mapping
+ * @addr: its first byte
+ *
+ * Blocks:  until the changed pages of a shared file mapping are written.
+ *
+ * Errors:
+ *   EINVAL  no mapping starts at @addr
+ *   EIO, ENOSPC, ETIMEDOUT …  the store failed; the mapping and its changes stay
+ * Source: the course.
+ */
+WMAP_API int wunmap(void *addr);
+
+/**
+ * wremap - make a mapping longer or shorter
+ * @oldaddr: its first byte
+ * @oldsize: its length as requested, exactly
+ * @newsize: bytes, > 0
+ * @flags:   0 or WMAP_MAYMOVE
+ *
+ * Shrinks in place, grows in place where there is room; else, with
+ * WMAP_MAYMOVE, moves, loaded pages and contents with it.
+ *
+ * Returns the address, or WMAP_FAILED.
+ *
+ * Errors:
+ *   EINVAL  no such mapping, @newsize is 0 or "negative", an unknown flag
+ *   ENOMEM  no room (in place, without WMAP_MAYMOVE)
+ *   EIO …   shrinking: the store failed to take the pages that would go
+ * Source: the course (S24).
+ */
+WMAP_API void *wremap(void *oldaddr, size_t oldsize, size_t newsize, int flags);
+
+/**
+ * getwmapinfo - the mappings of this process
+ * @info: filled
+ *
+ * Errors:
+ *   EFAULT  @info is NULL or not writable memory
+ * Source: the course.
+ */
+WMAP_API int getwmapinfo(struct wmapinfo *info);
+
+/**
+ * va2pa - the physical address behind an address
+ * @va: any address of this process: mapping, code, heap or stack
+ *
+ * Loads nothing and changes no count. A page that is loaded, but that this
+ * process has not touched yet, has an answer too.
+ *
+ * Returns the physical address with @va's offset in its page, or (uint64_t)-1.
+ *
+ * Errors:
+ *   EFAULT  no page is there now
+ *   EPERM   reading frame numbers takes CAP_SYS_ADMIN
+ * Source: the course.
+ */
+WMAP_API uint64_t va2pa(const void *va);
+
+/* ---- Mapping ------------------------------------------------------------- */
+
+struct wmap_map_options {
+	size_t size;		  /* sizeof(struct wmap_map_options) */
+	size_t grain;		  /* bytes one fault brings: a power of two,
+				     4096 to 2 MiB; 0 is 4096 */
+	struct wmap_store *store; /* instead of a file; the mapping takes a
+				     reference of its own. NULL: @fd */
+	unsigned deadline_ms;	  /* a store that has not answered by then has
+				     failed, ETIMEDOUT; 0 is the default:
+				     $WMAP_DEADLINE_MS, else 30000 */
+};
+
+/**
+ * wmap_map - map a file, a store or anonymous memory
+ * @addr:    WMAP_FIXED: the first byte; else a hint, or NULL
+ * @length:  bytes, > 0; the mapping occupies whole pages
+ * @prot:    PROT_NONE or PROT_READ, PROT_WRITE, PROT_EXEC or-ed
+ * @flags:   exactly one of WMAP_PRIVATE and WMAP_SHARED; WMAP_ANONYMOUS,
+ *           WMAP_FIXED, WMAP_REPLACE, WMAP_DIRECT
+ * @fd:      a regular file, or -1 with a store or WMAP_ANONYMOUS
+ * @offset:  where in the file or store; a multiple of 4096
+ * @options: NULL, or more wishes
+ *
+ * Means what mmap(2) means: past the end of the file is SIGBUS, a file never
+ * grows by stores, what a store changed after the last partial page is lost.
+ * Every mapping of one file shows one memory, as long as one of them exists.
+ * A file changed by write(2) meanwhile may be seen late.
+ *
+ * Takes under 100 µs whatever the length. Touched pages cost 16 bytes of
+ * bookkeeping at most, others none.
+ *
+ * Returns the address, or WMAP_FAILED.
+ *
+ * Errors: as wmap's, and
+ *   EINVAL     @offset is not a multiple of 4096; @grain is none; @prot has
+ *              unknown bits; WMAP_REPLACE without WMAP_FIXED
+ *   EOVERFLOW  @offset + @length is beyond 2^63 - 1
+ *   EACCES     shared and PROT_WRITE, but @fd is open for reading only, or
+ *              the store has no write
+ * Source: mmap(2).
+ */
+WMAP_API void *wmap_map(void *addr, size_t length, int prot, int flags, int fd,
+			off_t offset, const struct wmap_map_options *options);
+
+/**
+ * wmap_unmap - remove the mappings of a range
+ * @addr:   page-aligned
+ * @length: bytes, > 0; rounded up to whole pages
+ *
+ * What lies partly inside is split. Unmapping where nothing is succeeds.
+ *
+ * Blocks:  until changed pages that would go are written to their store.
+ *
+ * Errors:
+ *   EINVAL  @addr is not page-aligned, @length is 0 or the sum overflows
+ *   EIO, ENOSPC, ETIMEDOUT …  the store failed; everything is left mapped
+ * Source: munmap(2).
+ */
+WMAP_API int wmap_unmap(void *addr, size_t length);
+
+/**
+ * wmap_remap - make part of a mapping longer or shorter, or move it
+ * @oldaddr: page-aligned, inside one mapping
+ * @oldlength: bytes, > 0
+ * @newlength: bytes, > 0
+ * @flags:   0, WMAP_MAYMOVE, or WMAP_MAYMOVE | WMAP_FIXED
+ * @newaddr: with WMAP_FIXED, where to; what is there is unmapped
+ *
+ * Returns the address, or WMAP_FAILED.
+ *
+ * Errors:
+ *   EINVAL  a length is 0, an address unaligned, a flag unknown; FIXED and the
+ *           ranges overlap
+ *   EFAULT  [@oldaddr, @oldaddr + @oldlength) is not inside one mapping, or its
+ *           parts were protected differently
+ *   ENOMEM  no room
+ * Source: mremap(2).
+ */
+WMAP_API void *wmap_remap(void *oldaddr, size_t oldlength, size_t newlength,
+			  int flags, void *newaddr);
+
+/**
+ * wmap_protect - change what may be done with a range
+ * @addr, @length: as wmap_unmap's
+ * @prot: as wmap_map's
+ *
+ * Errors:
+ *   EINVAL  @addr is not page-aligned, @prot has unknown bits, the sum overflows
+ *   ENOMEM  part of the range is not mapped
+ *   EACCES  PROT_WRITE of a shared mapping whose store cannot be written
+ * Source: mprotect(2).
+ */
+WMAP_API int wmap_protect(void *addr, size_t length, int prot);
+
+#define WMAP_SYNC_WAIT	1 /* return when the store has confirmed every page */
+#define WMAP_SYNC_START 2 /* begin, and return at once */
+
+/**
+ * wmap_sync - write the changed pages of a range back to its store
+ * @addr:   first byte, page-aligned, inside mappings of this process
+ * @length: bytes; rounded up to whole pages
+ * @flags:  WMAP_SYNC_WAIT or WMAP_SYNC_START
+ *
+ * A store made before the call is in what is written; one made during it may
+ * or may not be, and stays marked for the next time. Clean pages cost nothing.
+ * WMAP_SYNC_WAIT ends with the store's flush (fdatasync(2) for a file). Pages
+ * that a failed read left as SIGBUS are tried again.
+ *
+ * Blocks:  WMAP_SYNC_WAIT until the store has confirmed every page.
+ *
+ * Errors:
+ *   EINVAL  @addr is not page-aligned, a flag is unknown, both or neither
+ *   ENOMEM  part of the range is not mapped
+ *   EIO, ENOSPC, ETIMEDOUT …  the store failed now, or in a write-back since
+ *           the last sync; the pages stay changed and are tried again
+ * Source: msync(2).
+ */
+WMAP_API int wmap_sync(void *addr, size_t length, int flags);
+
+#define WMAP_ADVICE_NORMAL     0
+#define WMAP_ADVICE_RANDOM     1 /* a fault brings its grain and no more */
+#define WMAP_ADVICE_SEQUENTIAL 2 /* a fault brings what follows it too */
+#define WMAP_ADVICE_WILLNEED   3 /* bring it now, without waiting for it */
+#define WMAP_ADVICE_DONTNEED   4 /* let it go; changes are written first, but
+				    private memory's are dropped */
+
+/**
+ * wmap_advise - say how a range will be used
+ * @addr, @length: page-aligned, bytes
+ * @advice: WMAP_ADVICE_*; RANDOM and SEQUENTIAL hold for the whole mapping
+ *
+ * Blocks:  WMAP_ADVICE_DONTNEED until changed pages are written.
+ *
+ * Errors:
+ *   EINVAL  @addr is not page-aligned, @advice is unknown
+ *   ENOMEM  part of the range is not mapped
+ *   EIO …   DONTNEED: the store failed; those pages stay
+ * Source: madvise(2).
+ */
+WMAP_API int wmap_advise(void *addr, size_t length, int advice);
+
+/* ---- Information ----------------------------------------------------------*/
+
+/**
+ * wmap_residency - which pages of a range are in memory
+ * @addr, @length: as wmap_sync's
+ * @vec: one byte a page, bit 0 set if in memory; (length + 4095) / 4096 bytes
+ *
+ * Errors:
+ *   EINVAL  @addr is not page-aligned
+ *   ENOMEM  part of the range is not mapped
+ *   EFAULT  @vec is not writable memory
+ * Source: mincore(2).
+ */
+WMAP_API int wmap_residency(void *addr, size_t length, unsigned char *vec);
+
+struct wmap_mapping_info {
+	size_t size;	  /* sizeof(struct wmap_mapping_info), by the caller */
+	void *addr;
+	size_t length;	  /* bytes, as requested */
+	uint64_t offset;  /* of the first byte in its store */
+	uint64_t dev, ino; /* of the file; 0 if it has none */
+	int prot, flags;  /* as last given */
+	size_t grain;
+	size_t loaded;	  /* pages that this mapping touched (the course's
+			     n_loaded_pages; with a grain, that were brought) */
+	size_t resident;  /* pages of its range in memory, whoever brought them;
+			     of private memory, its own */
+	size_t dirty;	  /* pages of its range not yet written back */
+	uint64_t faults;  /* messages from the kernel */
+	uint64_t fills;	  /* pages brought for it */
+	uint64_t writebacks; /* pages written back for its object */
+	uint64_t errors;  /* faults that ended in SIGBUS, writes that failed */
+	char name[104];	  /* the store: a file's path (its end, if longer),
+			     "zero", or the name in its table */
+};
+
+/**
+ * wmap_mapping_list - all mappings of this process, in order of address
+ * @infos: room for @n of them; infos[0].size says how large one is
+ * @n:     may be 0
+ *
+ * Returns how many there are, which may be more than @n, or -1.
+ *
+ * Errors:
+ *   EINVAL  infos[0].size is no size that this library knows
+ *   EFAULT  @infos is not writable memory
+ */
+WMAP_API ssize_t wmap_mapping_list(struct wmap_mapping_info *infos, size_t n);
+
+/**
+ * wmap_mapping_find - the mapping at an address
+ *
+ * Errors:
+ *   ENOENT  none is there
+ *   EINVAL, EFAULT  as wmap_mapping_list's
+ */
+WMAP_API int wmap_mapping_find(const void *addr, struct wmap_mapping_info *info);
+
+/*
+ * Latencies are counted in buckets: of bucket b, wmap_bucket_start(b) is the
+ * smallest. 8 buckets a doubling, so that a quantile is right to 12 %.
+ */
+#define WMAP_BUCKETS 256
+
+struct wmap_stats {
+	size_t size; /* sizeof(struct wmap_stats), by the caller */
+	uint64_t mappings, objects;
+	uint64_t resident, dirty;	       /* pages */
+	uint64_t faults, fills, writebacks, errors; /* since the start */
+	uint64_t bytes_read, bytes_written;    /* of stores */
+	uint64_t bookkeeping;		       /* bytes held for all of it */
+	/* From the pager's reading of a fault's message to its sleeper's wake;
+	   the way there and back is not in it. */
+	uint64_t latency_max_ns;
+	uint64_t latency[WMAP_BUCKETS];
+};
+
+/**
+ * wmap_stats_get - what the pager has done since it was started
+ * @stats: @size set by the caller
+ *
+ * Errors:
+ *   EINVAL  @size is no size that this library knows
+ *   EFAULT  @stats is not writable memory
+ */
+WMAP_API int wmap_stats_get(struct wmap_stats *stats);
+
+/** wmap_bucket_start - the smallest latency of a bucket, in ns */
+WMAP_API uint64_t wmap_bucket_start(unsigned bucket);
+
+/**
+ * wmap_stats_quantile - a latency that @q of all faults did not exceed, in ns
+ * @q: 0 to 1; 0.5 is the median. 0 if there was no fault.
+ */
+WMAP_API uint64_t wmap_stats_quantile(const struct wmap_stats *stats, double q);
+
+/* ---- The pager ----------------------------------------------------------- */
+
+/* What the running kernel gives; $WMAP_KERNEL_WITHOUT takes away. */
+#define WMAP_FEATURE_KERNEL_FAULTS 0x1	/* system calls may touch */
+#define WMAP_FEATURE_POISON	   0x2	/* UFFDIO_POISON, 6.6 */
+#define WMAP_FEATURE_MOVE	   0x4	/* UFFDIO_MOVE, 6.8 */
+#define WMAP_FEATURE_CONTINUE_WP   0x8	/* UFFDIO_CONTINUE_MODE_WP, 6.4 */
+#define WMAP_FEATURE_WP_ASYNC	   0x10 /* UFFD_FEATURE_WP_ASYNC, 6.7 */
+#define WMAP_FEATURE_IO_URING	   0x20 /* else plain preads by threads */
+
+/**
+ * wmap_start - start the pager now rather than with the first mapping
+ * @features: NULL, or where WMAP_FEATURE_* are put
+ */
+WMAP_API int wmap_start(unsigned *features);
+
+/**
+ * wmap_stop - end the pager's thread and give back all it holds
+ *
+ * Errors:
+ *   EBUSY   there are mappings
+ */
+WMAP_API int wmap_stop(void);
+
+/**
+ * wmap_log_set - hear what the pager has to say
+ * @log: called with one line without a newline, on any thread, the pager's
+ *       too: it must not touch mapped memory or wait for who does. NULL: none
+ * @arg: passed to it
+ *
+ * Threads: set it before the first mapping.
+ */
+WMAP_API void wmap_log_set(void (*log)(void *arg, const char *line), void *arg);
+
+/**
+ * wmap_report_segv - say more about stray accesses before they kill
+ *
+ * From now on a SIGSEGV first prints one line to standard error (the address,
+ * read or write, the thread, the nearest mapping) and writes shared pages back;
+ * then the handler that was installed before, or death by SIGSEGV, follows. A
+ * handler that the program installs later takes the place of all that.
+ */
+WMAP_API int wmap_report_segv(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Which message does what, and the answer (books.h) */
+#include <linux/futex.h>
+
+#include "books.h"
+#include "sys.h"
+
+void message_answer(struct message *message, int result)
+{
+	message->result = result;
+	atomic_store_explicit(&message->answered, 1, memory_order_release);
+	/* The message may be gone already: then this wakes nobody, or somebody
+	   who looks again. */
+	sys_call(SYS_futex, &message->answered, FUTEX_WAKE_PRIVATE, 1);
+}
+
+static bool objects_left(const struct pager *pager)
+{
+	for (size_t i = 0; i < OBJECT_HASHES; i++)
+		if (!list_empty(&pager->objects[i]))
+			return true;
+	return loop_busy(pager->loop);
+}
+
+static void stop(struct pager *pager, struct message *message)
+{
+	if (pager->space.n || objects_left(pager)) {
+		message_answer(message, -EBUSY);
+		return;
+	}
+	pager->stopping = true;
+	message_answer(message, 0);
+}
+
+/* ---- Which is which ------------------------------------------------------ */
+
+static void (*const handlers[MESSAGE_KINDS])(struct pager *,
+					     struct message *) = {
+	[MESSAGE_MAP] = books_map,
+	[MESSAGE_UNMAP] = books_unmap,
+	[MESSAGE_MOVE] = books_move,
+	[MESSAGE_PROTECT] = books_protect,
+	[MESSAGE_SYNC] = books_sync,
+	[MESSAGE_ADVISE] = books_advise,
+	[MESSAGE_RESIDENCY] = books_residency,
+	[MESSAGE_LIST] = books_list,
+	[MESSAGE_STATS] = books_stats,
+	[MESSAGE_FRAME] = books_frame,
+	[MESSAGE_YIELD] = books_yield,
+	[MESSAGE_REGROW] = books_regrow,
+	[MESSAGE_STOP] = stop,
+};
+
+void message_handle(struct pager *pager, struct message *message)
+{
+	handlers[message->kind](pager, message);
+}

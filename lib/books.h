@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The books: what each message of a client does to what is mapped
+ *
+ * The pager books; the client, before or after, does to its addresses what has
+ * to be done (client.h shows both sides). A message whose range lies in a
+ * mapping that is just being unmapped is put off until that is over.
+ */
+#ifndef WMAP_BOOKS_H
+#define WMAP_BOOKS_H
+
+#include <sys/mman.h>
+
+#include "pager.h"
+
+/* The mappings that [low, high) touches. */
+#define for_each_in(item, space, low, high) \
+	for (size_t i_ = space_lower(space, low); \
+	     i_ < (space)->n && \
+	     (item = (space)->entries[i_].mapping)->start < (high); \
+	     i_++)
+
+static inline uint64_t message_end(const struct message *message)
+{
+	return message->address + page_up(message->length);
+}
+
+/* Are stores through such a mapping seen, and written back? */
+static inline bool books_tracks(const struct object *object, int prot,
+				int flags)
+{
+	return object->store && flags & WMAP_SHARED && prot & PROT_WRITE;
+}
+
+/* Run a message again when no mapping is being unmapped. */
+void books_put_off(struct pager *pager, struct message *message);
+bool books_closing(struct space *space, uint64_t start, uint64_t end);
+
+/* From the first mapping that may store on, no other pager writes back. */
+int books_lock(struct object *object);
+
+/* Write the part of a mapping that lies in [start, end) back. */
+void books_write(struct pager *pager, const struct mapping *mapping,
+		 uint64_t start, uint64_t end, bool flush, struct join *join);
+
+/* Cut the mapping that @address is inside of in two. */
+int books_cut(struct space *space, uint64_t address);
+
+/* The last mapping below @address, or NULL. */
+struct mapping *books_below(struct space *space, uint64_t address);
+
+/* Give up the growth page, which is unmapped. */
+void books_stop_growing(struct mapping *mapping);
+
+/* The messages, by kind; each answers, now or later. */
+void books_map(struct pager *pager, struct message *message);
+void books_unmap(struct pager *pager, struct message *message);
+void books_move(struct pager *pager, struct message *message);
+void books_protect(struct pager *pager, struct message *message);
+void books_yield(struct pager *pager, struct message *message);
+void books_regrow(struct pager *pager, struct message *message);
+void books_sync(struct pager *pager, struct message *message);
+void books_advise(struct pager *pager, struct message *message);
+void books_residency(struct pager *pager, struct message *message);
+void books_list(struct pager *pager, struct message *message);
+void books_stats(struct pager *pager, struct message *message);
+void books_frame(struct pager *pager, struct message *message);
+
+#endif

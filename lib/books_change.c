@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Changing what is booked: place, length, protection, room to grow */
+#include <sys/mman.h>
+
+#include "books.h"
+#include "sys.h"
+
+/* ---- Moving and resizing -----------------------------------------------------------*/
+
+static int find_whole(struct space *space, const struct message *message,
+		      struct mapping **result)
+{
+	struct mapping *mapping = space_find(space, message->address);
+	bool exact = message->move.exact;
+
+	if (!mapping || message->address >= mapping->end)
+		return exact ? -EINVAL : -EFAULT;
+	if (exact && (mapping->start != message->address ||
+		      mapping->length != message->length))
+		return -EINVAL;
+	if (message_end(message) > mapping->end)
+		return -EFAULT;
+	*result = mapping;
+	return 0;
+}
+
+void books_stop_growing(struct mapping *mapping)
+{
+	if (!mapping->growing)
+		return;
+	mapping->growing = false;
+	sys_unmap(mapping->end, PAGE);
+}
+
+static void describe(struct mapping *mapping, struct message *message)
+{
+	message->move.prot = mapping->prot;
+	message->move.flags = mapping->flags;
+	message->move.memfd = mapping->object->memfd;
+	message->move.memfd_offset = mapping_page(mapping, message_end(message))
+				     << PAGE_SHIFT;
+	message->move.modes = mapping_modes(mapping);
+	message->move.inherit = !mapping->object->store;
+}
+
+static int resize_in_place(struct mapping *mapping,
+			   const struct message *message)
+{
+	uint64_t before = message->address - mapping->start;
+
+	return space_move(mapping, mapping->start,
+			  before + message->move.new_length);
+}
+
+static int move_elsewhere(struct pager *pager, struct mapping *mapping,
+			  const struct message *message)
+{
+	struct space *space = &pager->space;
+	uint64_t start = message->address, end = message_end(message);
+	int error = 0;
+
+	if (mapping->start != start || mapping->end != end) {
+		error = books_cut(space, start);
+		if (!error)
+			error = books_cut(space, end);
+		mapping = space_find(space, start);
+	}
+	if (error)
+		return error;
+	books_stop_growing(mapping);
+	error = space_move(mapping, message->move.new_address,
+			   message->move.new_length);
+	uffd_wake(space->uffd, start, end - start);
+	return error;
+}
+
+void books_move(struct pager *pager, struct message *message)
+{
+	struct mapping *mapping;
+	int error = find_whole(&pager->space, message, &mapping);
+
+	if (error) {
+		message_answer(message, error);
+		return;
+	}
+	if (mapping->closing) {
+		books_put_off(pager, message);
+		return;
+	}
+	if (!message->move.commit) {
+		if (page_up(message->move.new_length) >
+		    page_up(message->length))
+			books_stop_growing(mapping);
+		describe(mapping, message);
+	} else if (message->move.new_address == message->address) {
+		error = resize_in_place(mapping, message);
+	} else {
+		error = move_elsewhere(pager, mapping, message);
+	}
+	message_answer(message, error);
+}
+
+/* ---- Protecting --------------------------------------------------------------------*/
+
+static int protect_mapping(struct mapping *mapping,
+			   const struct message *message)
+{
+	int prot = message->protect.prot, error = 0;
+	bool whole = message->address <= mapping->start &&
+		     message_end(message) >= mapping->end;
+
+	if (books_tracks(mapping->object, prot, mapping->flags)) {
+		if (!mapping->object->store->writable)
+			return -EACCES;
+		error = books_lock(mapping->object);
+		if (!error)
+			error = mapping_track(mapping);
+	}
+	if (!error)
+		mapping->prot = whole ? prot : mapping->prot | prot;
+	return error;
+}
+
+void books_protect(struct pager *pager, struct message *message)
+{
+	struct space *space = &pager->space;
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+	int error = 0;
+
+	if (books_closing(space, start, end)) {
+		books_put_off(pager, message);
+		return;
+	}
+	if (!space_covers(space, start, end))
+		error = -ENOMEM;
+	else
+		for_each_in(mapping, space, start, end) {
+			if (message->protect.moved && mapping->tracked)
+				mapping_protect_clean(mapping);
+			else if (!message->protect.moved && !error)
+				error = protect_mapping(mapping, message);
+		}
+	message_answer(message, error);
+}
+
+/* ---- Growing ---------------------------------------------------------------*/
+
+void books_yield(struct pager *pager, struct message *message)
+{
+	uint64_t start = message->address, end = message_end(message);
+	int error = -ENOENT;
+
+	for (size_t i = 0; i < pager->space.n; i++) {
+		struct mapping *mapping = pager->space.entries[i].mapping;
+
+		if (!mapping->growing || mapping->end < start ||
+		    mapping->end >= end)
+			continue;
+		books_stop_growing(mapping);
+		error = 0;
+	}
+	message_answer(message, error);
+}
+
+void books_regrow(struct pager *pager, struct message *message)
+{
+	struct mapping *mapping = books_below(&pager->space, message->address);
+
+	if (mapping)
+		mapping_regrow(mapping);
+	message_answer(message, 0);
+}

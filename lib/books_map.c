@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Booking a mapping: its object, by file or store, and its entry */
+#include <sys/mman.h>
+
+#include "books.h"
+#include "mem.h"
+#include "sys.h"
+
+/* ---- Objects by key ------------------------------------------------------------*/
+
+static struct list *hash_of(struct pager *pager, uint64_t dev, uint64_t ino)
+{
+	return &pager->objects[(dev * 31 + ino) % OBJECT_HASHES];
+}
+
+static struct object *find_file(struct pager *pager, uint64_t dev, uint64_t ino)
+{
+	list_for_each(object, hash_of(pager, dev, ino), struct object, link)
+		if (object->ino == ino && object->dev == dev)
+			return object;
+	return NULL;
+}
+
+static struct list *hash_of_store(struct pager *pager,
+				  const struct wmap_store *store)
+{
+	return hash_of(pager, 0, (uintptr_t)store >> 6);
+}
+
+static struct object *find_store(struct pager *pager,
+				 const struct wmap_store *store)
+{
+	list_for_each(object, hash_of_store(pager, store), struct object, link)
+		if (object->store == store && !object->ino)
+			return object;
+	return NULL;
+}
+
+/* The store of a message's file; takes the descriptor over, also on failure. */
+static int open_file(const struct message *message, struct wmap_store **store)
+{
+	int error = store_file_create(message->map.file, message->map.writable,
+				      message->map.flags & WMAP_DIRECT,
+				      message->map.name, store);
+
+	if (error)
+		sys_call(SYS_close, message->map.file);
+	return error;
+}
+
+static int object_of_new_file(struct pager *pager,
+			      const struct message *message,
+			      struct object **result)
+{
+	struct wmap_store *store;
+	struct object *object;
+	int error = open_file(message, &store);
+
+	if (error)
+		return error;
+	error = object_create(store, false, &object);
+	wmap_store_put(store);
+	if (error)
+		return error;
+	object->dev = message->map.dev;
+	object->ino = message->map.ino;
+	list_add(hash_of(pager, object->dev, object->ino), &object->link);
+	*result = object;
+	return 0;
+}
+
+/* A file that was open for reading is now open for writing too. */
+static int make_writable(struct object *object, const struct message *message)
+{
+	struct wmap_store *store;
+	int error = open_file(message, &store);
+
+	if (error)
+		return error;
+	wmap_store_put(object->store);
+	object->store = store;
+	return 0;
+}
+
+static int object_of_file(struct pager *pager, const struct message *message,
+			  struct object **result)
+{
+	struct object *object =
+		find_file(pager, message->map.dev, message->map.ino);
+	int error = 0;
+
+	if (!object)
+		return object_of_new_file(pager, message, result);
+	if (message->map.writable && !object->store->writable)
+		error = make_writable(object, message);
+	else
+		sys_call(SYS_close, message->map.file);
+	if (!error)
+		*result = object_get(object);
+	return error;
+}
+
+static int object_of_store(struct pager *pager, struct wmap_store *store,
+			   struct object **result)
+{
+	struct object *object = find_store(pager, store);
+	int error;
+
+	if (object) {
+		*result = object_get(object);
+		return 0;
+	}
+	error = object_create(store, false, result);
+	if (!error)
+		list_add(hash_of_store(pager, store), &(*result)->link);
+	return error;
+}
+
+static int object_of(struct pager *pager, const struct message *message,
+		     struct object **result)
+{
+	bool plain = message->map.flags & WMAP_PRIVATE;
+
+	if (message->map.file >= 0)
+		return object_of_file(pager, message, result);
+	if (message->map.store)
+		return object_of_store(pager, message->map.store, result);
+	return object_create(NULL, plain, result);
+}
+
+/* From the first mapping that may store on, no other pager writes back. */
+int books_lock(struct object *object)
+{
+	int error;
+
+	if (object->locked || !object->ino)
+		return 0;
+	error = store_file_lock(object->store);
+	if (!error)
+		object->locked = true;
+	return error;
+}
+
+/* ---- Mapping ---------------------------------------------------------------------*/
+
+/* Books an object's mapping; takes over the reference to the object. */
+static int book(struct pager *pager, struct message *message,
+		struct object *object)
+{
+	struct mapping *mapping = mem_alloc(sizeof(*mapping));
+	uint64_t pages = page_up(message->length) >> PAGE_SHIFT;
+	int error = -ENOMEM;
+
+	if (!mapping)
+		goto err_object;
+	mapping->object = object;
+	mapping->start = message->address;
+	mapping->end = message_end(message);
+	mapping->length = message->length;
+	mapping->first = message->map.offset >> PAGE_SHIFT;
+	mapping->prot = message->map.prot;
+	mapping->flags = message->map.flags;
+	mapping->grain = message->map.grain;
+	mapping->deadline = message->map.deadline;
+	mapping->growing = message->map.growing;
+	mapping->tracked = books_tracks(object, mapping->prot, mapping->flags);
+	error = object_reach(object, mapping->first + pages + mapping->growing);
+	if (!error)
+		error = space_add(&pager->space, mapping);
+	if (error)
+		goto err_mapping;
+	message->map.memfd = object->memfd;
+	message->map.modes = mapping_modes(mapping);
+	return 0;
+
+err_mapping:
+	mem_free(mapping, sizeof(*mapping));
+err_object:
+	object_put(object);
+	return error;
+}
+
+void books_map(struct pager *pager, struct message *message)
+{
+	struct object *object;
+	int error = object_of(pager, message, &object);
+	bool stores;
+
+	if (error) {
+		message_answer(message, error);
+		return;
+	}
+	stores = books_tracks(object, message->map.prot, message->map.flags);
+	if (stores && !object->store->writable)
+		error = -EACCES;
+	else if (stores)
+		error = books_lock(object);
+	if (error)
+		object_put(object);
+	else
+		error = book(pager, message, object);
+	message_answer(message, error);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* Syncing, and advice: what waits for several write-backs */
+#include "books.h"
+#include "mem.h"
+
+/* ---- Syncing, advising ---------------------------------------------------------------*/
+
+struct syncing {
+	struct join join;
+	struct pager *pager;
+	struct message *message; /* NULL: it waits no longer */
+	uint64_t start, end;
+};
+
+/* A failed write is told once: to the first who waits. */
+static int take_errors(struct space *space, uint64_t start, uint64_t end)
+{
+	struct mapping *mapping;
+	int error = 0;
+
+	for_each_in(mapping, space, start, end) {
+		if (!error)
+			error = mapping->object->error;
+		mapping->object->error = 0;
+	}
+	return error;
+}
+
+static void sync_finish(struct join *join)
+{
+	struct syncing *syncing = container_of(join, struct syncing, join);
+	struct space *space = &syncing->pager->space;
+	struct message *message = syncing->message;
+	int error = join->error, earlier;
+
+	if (message) {
+		earlier = take_errors(space, syncing->start, syncing->end);
+		message_answer(message, error ? error : earlier);
+	}
+	mem_free(syncing, sizeof(*syncing));
+}
+
+static struct syncing *syncing_create(struct pager *pager,
+				      struct message *message)
+{
+	struct syncing *syncing = mem_alloc(sizeof(*syncing));
+	bool all = message->sync.all;
+
+	if (!syncing)
+		return NULL;
+	syncing->pager = pager;
+	syncing->start = all ? 0 : message->address;
+	syncing->end = all ? UINT64_MAX : message_end(message);
+	syncing->message = message->sync.wait ? message : NULL;
+	syncing->join.pending = 1;
+	syncing->join.alone = !message->sync.wait;
+	syncing->join.done = sync_finish;
+	return syncing;
+}
+
+static void sync_mapping(struct syncing *syncing, struct mapping *mapping,
+			 bool flush)
+{
+	struct object *object = mapping->object;
+
+	object_retry(syncing->pager, object, SIZE_MAX, &syncing->join);
+	if (!(mapping->flags & WMAP_SHARED) || !object->store ||
+	    !object->store->writable)
+		return;
+	if (!object->n_dirty && !(flush && object->unflushed))
+		return;
+	books_write(syncing->pager, mapping, syncing->start, syncing->end,
+		    flush, &syncing->join);
+}
+
+void books_sync(struct pager *pager, struct message *message)
+{
+	struct space *space = &pager->space;
+	bool wait = message->sync.wait, flush = message->sync.flush;
+	struct syncing *syncing;
+	struct mapping *mapping;
+
+	if (!message->sync.all &&
+	    !space_covers(space, message->address, message_end(message))) {
+		message_answer(message, -ENOMEM);
+		return;
+	}
+	syncing = syncing_create(pager, message);
+	if (!syncing) {
+		message_answer(message, -ENOMEM);
+		return;
+	}
+	for_each_in(mapping, space, syncing->start, syncing->end)
+		sync_mapping(syncing, mapping, flush);
+	if (!wait)
+		message_answer(message, 0);
+	join_end(&syncing->join, 0);
+}
+
+static void drop_shared(struct pager *pager, struct message *message)
+{
+	struct space *space = &pager->space;
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+
+	for_each_in(mapping, space, start, end)
+		if (mapping->flags & WMAP_SHARED && mapping->object->store)
+			object_drop(
+				mapping->object,
+				mapping_page(mapping,
+					     max_u64(start, mapping->start)),
+				mapping_page(mapping,
+					     min_u64(end, mapping->end)));
+}
+
+/* A private page that is dropped has its object's bytes again: zeros. */
+static void drop_plain(struct message *message, struct space *space)
+{
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+
+	for_each_in(mapping, space, start, end) {
+		message->advise.drop |= mapping->flags & WMAP_PRIVATE;
+		if (mapping->object->memfd < 0)
+			object_forget(
+				mapping->object,
+				mapping_page(mapping,
+					     max_u64(start, mapping->start)),
+				mapping_page(mapping,
+					     min_u64(end, mapping->end)));
+	}
+}
+
+static void drop_finish(struct join *join)
+{
+	struct syncing *syncing = container_of(join, struct syncing, join);
+	struct message *message = syncing->message;
+	int error = join->error;
+
+	/* What was stored to meanwhile, or could not be written, stays. */
+	drop_shared(syncing->pager, message);
+	drop_plain(message, &syncing->pager->space);
+	mem_free(syncing, sizeof(*syncing));
+	message_answer(message, error);
+}
+
+static void drop(struct pager *pager, struct message *message)
+{
+	struct space *space = &pager->space;
+	struct syncing *syncing = mem_alloc(sizeof(*syncing));
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+
+	if (!syncing) {
+		message_answer(message, -ENOMEM);
+		return;
+	}
+	syncing->pager = pager;
+	syncing->message = message;
+	syncing->join.pending = 1;
+	syncing->join.done = drop_finish;
+	for_each_in(mapping, space, start, end)
+		if (mapping->tracked && mapping->object->n_dirty)
+			books_write(pager, mapping, start, end, false,
+				    &syncing->join);
+	join_end(&syncing->join, 0);
+}
+
+void books_advise(struct pager *pager, struct message *message)
+{
+	struct space *space = &pager->space;
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+	int error = 0;
+
+	if (!space_covers(space, start, end)) {
+		message_answer(message, -ENOMEM);
+		return;
+	}
+	switch (message->advise.advice) {
+	case WMAP_ADVICE_DONTNEED:
+		drop(pager, message);
+		return;
+	case WMAP_ADVICE_WILLNEED:
+		error = prefetch_start(pager, start, end);
+		break;
+	default:
+		for_each_in(mapping, space, start, end)
+			mapping->advice = message->advise.advice;
+	}
+	message_answer(message, error);
+}

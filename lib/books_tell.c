@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Telling: residency, mappings, counters, frames */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "books.h"
+#include "frame.h"
+#include "mem.h"
+#include "sys.h"
+
+/* ---- Telling -------------------------------------------------------------------------*/
+
+void books_residency(struct pager *pager, struct message *message)
+{
+	struct space *space = &pager->space;
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+
+	if (!space_covers(space, start, end)) {
+		message_answer(message, -ENOMEM);
+		return;
+	}
+	for_each_in(mapping, space, start, end) {
+		uint64_t from = max_u64(start, mapping->start);
+		uint64_t to = min_u64(end, mapping->end), cursor = 0;
+		struct page page;
+
+		while (pages_next(&mapping->object->pages,
+				  mapping_page(mapping, from),
+				  mapping_page(mapping, to), &cursor, &page))
+			if (page_is(page, STATES_PRESENT))
+				message->residency
+					.vector[(mapping_address(mapping,
+								 page.index) -
+						 start) >>
+						PAGE_SHIFT] = 1;
+	}
+	message_answer(message, 0);
+}
+
+/* Kept for the whole object; counted where the mapping shows only a part. */
+static size_t count_in(const struct mapping *mapping, unsigned states,
+		       size_t whole)
+{
+	const struct object *object = mapping->object;
+
+	if (!whole ||
+	    (!mapping->first && mapping_end_page(mapping) >= object->n_pages))
+		return whole;
+	return pages_count(&object->pages, mapping->first,
+			   mapping_end_page(mapping), states, 0);
+}
+
+static void tell(const struct mapping *mapping, struct wmap_mapping_info *info)
+{
+	const struct object *object = mapping->object;
+
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	info->addr = (void *)mapping->start;
+	info->length = mapping->length;
+	info->offset = mapping->first << PAGE_SHIFT;
+	info->dev = object->dev;
+	info->ino = object->ino;
+	info->prot = mapping->prot;
+	info->flags = mapping->flags & ~MAPPING_COURSE;
+	info->grain = mapping->grain << PAGE_SHIFT;
+	info->loaded = mapping->n_loaded;
+	info->resident = count_in(mapping, STATES_PRESENT, object->n_present);
+	info->dirty = count_in(mapping, STATES_DIRTY, object->n_dirty);
+	info->faults = mapping->faults;
+	info->fills = mapping->fills;
+	info->writebacks = object->writebacks_done;
+	info->errors = mapping->errors;
+	strcpy(info->name, object->store ? object->store->name : "zero");
+	/* A plain object's pages are numbered from 0, which is no offset. */
+	if (!object->store)
+		info->offset = 0;
+}
+
+static uint64_t distance(const struct mapping *mapping, uint64_t address)
+{
+	if (address < mapping->start)
+		return mapping->start - address;
+	return address < mapping->end ? 0 : address - mapping->end + 1;
+}
+
+static size_t nearest(const struct space *space, uint64_t address)
+{
+	size_t i = space_lower(space, address);
+
+	if (i == space->n)
+		return i ? i - 1 : 0;
+	if (i && distance(space->entries[i - 1].mapping, address) <
+			 distance(space->entries[i].mapping, address))
+		return i - 1;
+	return i;
+}
+
+void books_list(struct pager *pager, struct message *message)
+{
+	const struct space *space = &pager->space;
+	size_t i = 0, n = 0;
+
+	if (message->list.nearest)
+		i = nearest(space, message->address);
+	message->list.total = space->n;
+	for (; i < space->n && n < message->list.room; i++)
+		tell(space->entries[i].mapping, &message->list.infos[n++]);
+	message_answer(message, 0);
+}
+
+static void count_object(struct wmap_stats *stats,
+			 const struct mapping *mapping)
+{
+	const struct object *object = mapping->object;
+
+	/* Once for each object: with its first mapping. */
+	if (list_first(&object->mappings, struct mapping, of_object) != mapping)
+		return;
+	stats->objects++;
+	stats->resident += object->n_present;
+	stats->dirty += object->n_dirty;
+}
+
+void books_stats(struct pager *pager, struct message *message)
+{
+	struct wmap_stats *stats = message->stats.stats;
+	const struct space *space = &pager->space;
+
+	*stats = pager->stats;
+	stats->mappings = space->n;
+	for (size_t i = 0; i < space->n; i++)
+		count_object(stats, space->entries[i].mapping);
+	stats->bookkeeping =
+		mem_used() - pager->staging.out - pager->staging.idle;
+	message_answer(message, 0);
+}
+
+/* A page of a memfd that may be in no page table: in ours, for a moment. */
+static int frame_of(const struct mapping *mapping, uint64_t index,
+		    uint64_t *frame)
+{
+	long address = sys_map(0, PAGE, PROT_READ, MAP_SHARED,
+			       mapping->object->memfd, index << PAGE_SHIFT);
+	int error;
+
+	if (sys_failed(address))
+		return (int)address;
+	*(volatile char *)address;
+	error = frame_read(address, frame);
+	sys_unmap(address, PAGE);
+	return error;
+}
+
+void books_frame(struct pager *pager, struct message *message)
+{
+	struct mapping *mapping = space_find(&pager->space, message->address);
+	int error = -EFAULT;
+	struct page page;
+
+	if (mapping && mapping->object->memfd >= 0) {
+		page = pages_get(&mapping->object->pages,
+				 mapping_page(mapping, message->address));
+		if (page_is(page, STATES_PRESENT))
+			error = frame_of(mapping, page.index,
+					 &message->frame.frame);
+	}
+	message_answer(message, error);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unmapping: first the store has what was changed, then the books forget
+ *
+ * While the write-back runs the mappings are closing: a thread that stores to
+ * a page that is protected is held, so that nothing changes after it was
+ * written; a failure lets it go on, and everything is as it was.
+ */
+#include "books.h"
+#include "mem.h"
+
+/* ---- Unmapping -------------------------------------------------------------------*/
+
+struct unmapping {
+	struct join join;
+	struct pager *pager;
+	struct message *message;
+};
+
+void books_put_off(struct pager *pager, struct message *message)
+{
+	message->post.next = pager->deferred;
+	pager->deferred = &message->post;
+}
+
+static void take_up(struct pager *pager)
+{
+	struct post *post = pager->deferred, *next;
+
+	pager->deferred = NULL;
+	for (; post; post = next) {
+		next = post->next;
+		loop_post(pager->loop, post);
+	}
+}
+
+bool books_closing(struct space *space, uint64_t start, uint64_t end)
+{
+	struct mapping *mapping;
+
+	for_each_in(mapping, space, start, end)
+		if (mapping->closing)
+			return true;
+	return false;
+}
+
+/* Does any other mapping show pages of [first, end)? */
+static bool shown_elsewhere(const struct mapping *except, uint64_t first,
+			    uint64_t end)
+{
+	list_for_each(mapping, &except->object->mappings, struct mapping,
+		      of_object)
+		if (mapping != except && mapping->first < end &&
+		    mapping_end_page(mapping) > first)
+			return true;
+	return false;
+}
+
+/* The last one of its object takes all memory with it; else what nobody shows
+   any more is dropped. */
+static void remove_mapping(struct mapping *mapping)
+{
+	struct object *object = mapping->object;
+	uint64_t first = mapping->first, end = mapping_end_page(mapping);
+
+	fills_forget(mapping);
+	faults_release(mapping);
+	if (object->memfd >= 0 &&
+	    object->mappings.next->next != &object->mappings &&
+	    !shown_elsewhere(mapping, first, end)) {
+		if (object->store)
+			object_drop(object, first, end);
+		else
+			object_forget(object, first, end);
+	}
+	space_remove(mapping);
+}
+
+int books_cut(struct space *space, uint64_t address)
+{
+	size_t i = space_lower(space, address);
+	struct mapping *mapping;
+
+	if (i == space->n)
+		return 0;
+	mapping = space->entries[i].mapping;
+	if (mapping->start >= address)
+		return 0;
+	return space_split(mapping, address);
+}
+
+static int remove_range(struct pager *pager, uint64_t start, uint64_t end)
+{
+	struct space *space = &pager->space;
+	int error = books_cut(space, start);
+	size_t i;
+
+	if (!error)
+		error = books_cut(space, end);
+	if (error)
+		return error;
+	while ((i = space_lower(space, start)) < space->n &&
+	       space->entries[i].mapping->start < end)
+		remove_mapping(space->entries[i].mapping);
+	return 0;
+}
+
+/* What the client unmaps: the range, and a growth page at its end. */
+static uint64_t bytes_to_unmap(struct space *space, uint64_t start,
+			       uint64_t end)
+{
+	struct mapping *mapping;
+	uint64_t bytes = end - start;
+
+	for_each_in(mapping, space, start, end)
+		if (mapping->growing && mapping->end == end)
+			bytes += PAGE;
+	return bytes;
+}
+
+struct mapping *books_below(struct space *space, uint64_t address)
+{
+	size_t i = space_lower(space, address);
+
+	return i ? space->entries[i - 1].mapping : NULL;
+}
+
+static void unmap_finish(struct join *join)
+{
+	struct unmapping *unmapping =
+		container_of(join, struct unmapping, join);
+	struct message *message = unmapping->message;
+	struct pager *pager = unmapping->pager;
+	struct space *space = &pager->space;
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+	int error = join->error;
+
+	mem_free(unmapping, sizeof(*unmapping));
+	for_each_in(mapping, space, start, end)
+		mapping->closing = false;
+	message->unmap.mapped = bytes_to_unmap(space, start, end);
+	if (!error)
+		error = remove_range(pager, start, end);
+	for_each_in(mapping, space, start - (start != 0), end + 1)
+		faults_release(mapping);
+	mapping = books_below(space, start);
+	message->unmap.regrow = mapping && mapping->flags & WMAP_GROWSUP;
+	take_up(pager);
+	message_answer(message, error);
+}
+
+static void written_for_join(struct writeback *writeback)
+{
+	struct join *join = writeback->owner;
+	int error = writeback->error;
+
+	/* Where nobody waits it is kept for the next who does. */
+	if (error && join->alone)
+		writeback->object->error = error;
+	mem_free(writeback, sizeof(*writeback));
+	join_end(join, error);
+}
+
+/* Write the part of a mapping that lies in [start, end) back. */
+void books_write(struct pager *pager, const struct mapping *mapping,
+		 uint64_t start, uint64_t end, bool flush, struct join *join)
+{
+	struct writeback *writeback = mem_alloc(sizeof(*writeback));
+
+	if (!writeback) {
+		if (!join->error)
+			join->error = -ENOMEM;
+		return;
+	}
+	join->pending++;
+	writeback->object = mapping->object;
+	writeback->first =
+		mapping_page(mapping, max_u64(start, mapping->start));
+	writeback->end = mapping_page(mapping, min_u64(end, mapping->end));
+	writeback->flush = flush;
+	writeback->deadline = mapping->deadline;
+	writeback->owner = join;
+	writeback->done = written_for_join;
+	writeback_start(pager, writeback);
+}
+
+static int exact_range(struct space *space, struct message *message)
+{
+	struct mapping *mapping = space_find(space, message->address);
+
+	if (!mapping || mapping->start != message->address)
+		return -EINVAL;
+	message->length = mapping->end - mapping->start;
+	return 0;
+}
+
+void books_unmap(struct pager *pager, struct message *message)
+{
+	struct space *space = &pager->space;
+	struct unmapping *unmapping;
+	struct mapping *mapping;
+	uint64_t start = message->address;
+	int error = 0;
+
+	if (message->unmap.exact)
+		error = exact_range(space, message);
+	if (!error && books_closing(space, start, message_end(message))) {
+		books_put_off(pager, message);
+		return;
+	}
+	unmapping = error ? NULL : mem_alloc(sizeof(*unmapping));
+	if (!unmapping) {
+		message_answer(message, error ? error : -ENOMEM);
+		return;
+	}
+	unmapping->pager = pager;
+	unmapping->message = message;
+	unmapping->join.pending = 1;
+	unmapping->join.done = unmap_finish;
+	for_each_in(mapping, space, start, message_end(message)) {
+		mapping->closing = mapping->tracked;
+		if (mapping->tracked && mapping->object->n_dirty)
+			books_write(pager, mapping, start, message_end(message),
+				    false, &unmapping->join);
+	}
+	join_end(&unmapping->join, 0);
+}

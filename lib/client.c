@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client's side of the pager: starting it, messages, fork and exit
+ *
+ * A message is on its sender's stack; the pager has it from the post to the
+ * answer. Nothing here is locked but starting and stopping, so that a call may
+ * be made from a signal handler that interrupted another one.
+ */
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "lock.h"
+#include "mem.h"
+#include "message.h"
+#include "pager.h"
+#include "sys.h"
+
+/* Acquired by senders; released when the thread owns its loop. */
+static struct pager *_Atomic running;
+static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t thread;  /* [l] starting */
+static unsigned features; /* [c] while running */
+
+static struct pager *pager(void)
+{
+	return atomic_load_explicit(&running, memory_order_acquire);
+}
+
+unsigned client_features(void)
+{
+	return features;
+}
+
+/* ---- Messages ----------------------------------------------------------------*/
+
+static void run_message(struct post *post)
+{
+	struct message *message = container_of(post, struct message, post);
+
+	message_handle(message->pager, message);
+}
+
+/*
+ * The pager often answers within microseconds, while going to sleep and being
+ * woken on another CPU takes tens of them: so first let others run, and look.
+ */
+#define LOOKS 40
+
+static bool answered(struct message *message)
+{
+	return atomic_load_explicit(&message->answered, memory_order_acquire);
+}
+
+static void wait_for(struct message *message)
+{
+	for (int i = 0; i < LOOKS; i++) {
+		for (int k = 0; k < 16; k++) {
+			if (answered(message))
+				return;
+			__builtin_ia32_pause();
+		}
+		sys_call(SYS_sched_yield);
+	}
+	while (!answered(message))
+		sys_call(SYS_futex, &message->answered, FUTEX_WAIT_PRIVATE, 0,
+			 NULL);
+}
+
+int client_call(struct message *message)
+{
+	struct pager *to = pager();
+
+	if (!to)
+		return -ESRCH;
+	if (loop_is_owner(to->loop))
+		return -EDEADLK;
+	message->pager = to;
+	message->post.run = run_message;
+	atomic_store_explicit(&message->answered, 0, memory_order_relaxed);
+	loop_post(to->loop, &message->post);
+	wait_for(message);
+	return message->result;
+}
+
+/* ---- Starting and stopping -----------------------------------------------------*/
+
+static void signals_block(sigset_t *before)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
+static void signals_restore(const sigset_t *before)
+{
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* What the new thread is told, and tells. */
+struct start {
+	struct pager *pager;
+	_Atomic int result; /* 1: not yet. Released with the loop owned */
+};
+
+static void *run(void *argument)
+{
+	struct start *start = argument;
+	struct pager *mine = start->pager;
+	int error;
+
+	lock_signals_are_blocked();
+	pthread_setname_np(pthread_self(), "wmap-pager");
+	error = loop_own(mine->loop);
+	atomic_store_explicit(&start->result, error, memory_order_release);
+	sys_call(SYS_futex, &start->result, FUTEX_WAKE_PRIVATE, 1);
+	if (!error)
+		pager_run(mine);
+	return NULL;
+}
+
+static int thread_start(struct pager *new)
+{
+	struct start start = { .pager = new, .result = 1 };
+	int error = pthread_create(&thread, NULL, run, &start);
+
+	if (error)
+		return -error;
+	while (atomic_load_explicit(&start.result, memory_order_acquire) == 1)
+		sys_call(SYS_futex, &start.result, FUTEX_WAIT_PRIVATE, 1, NULL);
+	if (start.result)
+		pthread_join(thread, NULL);
+	return start.result;
+}
+
+/*
+ * A fork's child has memory that looks like a pager's, and descriptors of it,
+ * but no thread: it forgets them. It gets a pager of its own when it maps.
+ */
+static void in_child(void)
+{
+	struct pager *parents = pager();
+
+	pthread_mutex_init(&starting, NULL);
+	mem_child();
+	atomic_store_explicit(&running, NULL, memory_order_relaxed);
+	if (!parents)
+		return;
+	sys_call(SYS_close, parents->space.uffd);
+	loop_child(parents->loop);
+}
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&starting);
+}
+
+static void in_parent(void)
+{
+	pthread_mutex_unlock(&starting);
+}
+
+static int start(void)
+{
+	static bool forks_known;
+	struct pager *new;
+	int error;
+
+	if (!forks_known && pthread_atfork(before_fork, in_parent, in_child))
+		return -ENOMEM;
+	forks_known = true;
+	error = pager_create(&new, &features);
+	if (error)
+		return error;
+	error = thread_start(new);
+	if (error)
+		pager_destroy(new);
+	else
+		atomic_store_explicit(&running, new, memory_order_release);
+	return error;
+}
+
+int client_start(void)
+{
+	sigset_t before;
+	int error = 0;
+
+	if (pager())
+		return 0;
+	signals_block(&before); /* the new thread inherits that */
+	pthread_mutex_lock(&starting);
+	if (!pager())
+		error = start();
+	pthread_mutex_unlock(&starting);
+	signals_restore(&before);
+	return error;
+}
+
+int client_stop(void)
+{
+	struct message message = { .kind = MESSAGE_STOP };
+	struct pager *old;
+	sigset_t before;
+	int error = 0;
+
+	signals_block(&before);
+	pthread_mutex_lock(&starting);
+	old = pager();
+	if (old)
+		error = client_call(&message);
+	if (old && !error) {
+		atomic_store_explicit(&running, NULL, memory_order_release);
+		pthread_join(thread, NULL);
+		pager_destroy(old);
+	}
+	pthread_mutex_unlock(&starting);
+	signals_restore(&before);
+	return error;
+}
+
+/* ---- For all ---------------------------------------------------------------------*/
+
+/* Between our memory and the caller's, where either may fault: -EFAULT. */
+static int copy(long number, void *ours, void *theirs, size_t size)
+{
+	struct iovec local = { .iov_base = ours, .iov_len = size };
+	struct iovec remote = { .iov_base = theirs, .iov_len = size };
+	long n = sys_call(number, getpid(), &local, 1, &remote, 1, 0);
+
+	if (n == (long)size)
+		return 0;
+	return n >= 0 ? -EFAULT : (int)n;
+}
+
+int client_copy_out(void *to, const void *buffer, size_t size)
+{
+	void *ours = (void *)(uintptr_t)buffer;
+	int error = copy(SYS_process_vm_writev, ours, to, size);
+
+	if (!error || error == -EFAULT || !to)
+		return error ? -EFAULT : 0;
+	memcpy(to, buffer, size); /* forbidden here: then without the check */
+	return 0;
+}
+
+int client_copy_in(void *buffer, const void *from, size_t size)
+{
+	void *theirs = (void *)(uintptr_t)from;
+	int error = copy(SYS_process_vm_readv, buffer, theirs, size);
+
+	if (!error || error == -EFAULT || !from)
+		return error ? -EFAULT : 0;
+	memcpy(buffer, from, size);
+	return 0;
+}
+
+bool wmap_range_next(const void *addr, size_t length, void **start,
+		     size_t *piece_length)
+{
+	uint64_t from = (uint64_t)addr, to = from + length;
+	struct pager *mine = pager();
+
+	if (!mine || to < from || !space_ours(&mine->space, &from, &to))
+		return false;
+	*start = (void *)from;
+	*piece_length = to - from;
+	return true;
+}
+
+bool wmap_range_ours(const void *addr, size_t length)
+{
+	void *start;
+	size_t piece;
+
+	return wmap_range_next(addr, length, &start, &piece);
+}
+
+int wmap_sync_all(void)
+{
+	struct message message = {
+		.kind = MESSAGE_SYNC,
+		.sync = { .all = true, .wait = true },
+	};
+	int error = client_call(&message);
+
+	if (!error || error == -ESRCH)
+		return 0;
+	errno = -error;
+	return -1;
+}
+
+/* What was stored reaches its file when the program exits. */
+__attribute__((destructor)) static void at_exit(void)
+{
+	wmap_sync_all();
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client: a call becomes messages to the pager, and work on addresses
+ *
+ * The pager decides and keeps the books; what has to be done to this process's
+ * addresses the calling thread does itself:
+ *
+ *   map       reserve PROT_NONE · MAP · place the memory and register it
+ *   unmap     UNMAP (writes back, forgets) · unmap
+ *   grow      MOVE looks · reserve above · MOVE books · place
+ *   move      MOVE looks · reserve · PROT_NONE the old · MOVE books · mremap ·
+ *             register · PROTECT · give the protection back
+ *   protect   PROTECT (from now on stores are seen) · mprotect
+ *
+ * At no moment is memory accessible that is not registered: what a thread
+ * touches at the wrong time is SIGSEGV, never zeros.
+ *
+ * Functions return 0 or a negative errno.
+ */
+#ifndef WMAP_CLIENT_H
+#define WMAP_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wmap/wmap.h"
+
+struct message;
+
+/* Start the pager if it is not running yet. */
+int client_start(void);
+
+/* End it; -EBUSY. Does nothing where none runs. */
+int client_stop(void);
+
+/* WMAP_FEATURE_* of the running pager. */
+unsigned client_features(void);
+
+/*
+ * Send @message and wait for its answer. Async-signal-safe once the pager runs.
+ * -ESRCH: no pager runs in this process. On the pager's own thread -EDEADLK.
+ */
+int client_call(struct message *message);
+
+struct client_map {
+	uint64_t address, length, offset;
+	int prot, flags; /* WMAP_*, MAPPING_COURSE */
+	int fd;		 /* the caller's, or -1 */
+	uint64_t grain;	 /* pages */
+	uint64_t deadline;
+	struct wmap_store *store;
+};
+
+/* Arguments are checked by the caller but for the descriptor's. */
+int client_map(const struct client_map *map, uint64_t *address);
+
+/* The whole mapping that starts there. */
+int client_unmap_exact(uint64_t address);
+
+/* Whatever is ours of [start, end). */
+int client_unmap(uint64_t start, uint64_t end);
+
+/* @exact: as wremap, else as mremap. @flags: WMAP_MAYMOVE, WMAP_FIXED. */
+int client_remap(uint64_t address, uint64_t length, uint64_t new_length,
+		 int flags, bool exact, uint64_t *new_address);
+
+/* @buffer to the caller's memory @to, which may be anything: -EFAULT. */
+int client_copy_out(void *to, const void *buffer, size_t size);
+int client_copy_in(void *buffer, const void *from, size_t size);
+
+/* ---- For the preload library ---------------------------------------------- */
+
+/* Does a mapping of ours lie in the range, also partly? Async-signal-safe. */
+WMAP_API bool wmap_range_ours(const void *addr, size_t length);
+
+/* The first piece of the range that is ours, clipped to it. */
+WMAP_API bool wmap_range_next(const void *addr, size_t length, void **start,
+			      size_t *piece_length);
+
+/* Write every shared page back, as exit does; 0 or -1 and the first errno. */
+WMAP_API int wmap_sync_all(void);
+
+#endif

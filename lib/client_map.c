@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/* Mapping, unmapping and resizing: the client's work on addresses (client.h) */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "client.h"
+#include "message.h"
+#include "pager.h"
+#include "sys.h"
+
+#define RESERVED (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+/* Addresses left free above a GROWSUP mapping whose place we choose. */
+#define GROWTH (1ull << 30)
+
+static int unmap(uint64_t address, uint64_t length)
+{
+	struct message message = {
+		.kind = MESSAGE_UNMAP,
+		.address = address,
+		.length = length,
+	};
+
+	return client_call(&message);
+}
+
+static void regrow(uint64_t address)
+{
+	struct message message = { .kind = MESSAGE_REGROW, .address = address };
+
+	client_call(&message);
+}
+
+/* ---- Reserving ---------------------------------------------------------------*/
+
+/* Growth pages of other mappings are free for us. */
+static bool yielded(uint64_t address, uint64_t length)
+{
+	struct message message = {
+		.kind = MESSAGE_YIELD,
+		.address = address,
+		.length = length,
+	};
+
+	return !client_call(&message);
+}
+
+static long reserve_at(uint64_t address, uint64_t length)
+{
+	int flags = RESERVED | MAP_FIXED_NOREPLACE;
+	long got = sys_map(address, length, PROT_NONE, flags, -1, 0);
+
+	if (got == -EEXIST && yielded(address, length))
+		got = sys_map(address, length, PROT_NONE, flags, -1, 0);
+	/* An address that no mapping can have. */
+	return got == -EPERM ? -ENOMEM : got;
+}
+
+static long reserve_to_grow(uint64_t hint, uint64_t length)
+{
+	long got = sys_map(hint, length + GROWTH, PROT_NONE, RESERVED, -1, 0);
+
+	if (sys_failed(got))
+		return sys_map(hint, length, PROT_NONE, RESERVED, -1, 0);
+	sys_unmap(got + length, GROWTH);
+	return got;
+}
+
+static long reserve_over(uint64_t address, uint64_t length)
+{
+	int error = client_unmap(address, address + length);
+
+	if (error)
+		return error;
+	return sys_map(address, length, PROT_NONE, RESERVED | MAP_FIXED, -1, 0);
+}
+
+static int reserve(const struct client_map *map, uint64_t length,
+		   uint64_t *address)
+{
+	long got;
+
+	if (map->flags & WMAP_REPLACE)
+		got = reserve_over(map->address, length);
+	else if (map->flags & WMAP_FIXED)
+		got = reserve_at(map->address, length);
+	else if (map->flags & WMAP_GROWSUP)
+		got = reserve_to_grow(map->address, length);
+	else
+		got = sys_map(map->address, length, PROT_NONE, RESERVED, -1, 0);
+	if (sys_failed(got))
+		return (int)got;
+	*address = (uint64_t)got;
+	return 0;
+}
+
+/* ---- Mapping -----------------------------------------------------------------*/
+
+static void name_of(int fd, char *name)
+{
+	char link[32];
+	long n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = sys_call(SYS_readlinkat, AT_FDCWD, link, name, PATH_MAX - 1);
+	name[n > 0 ? n : 0] = 0;
+}
+
+/* Fill in what the pager has to know of the caller's file. */
+static int open_file(const struct client_map *map, struct message *message,
+		     char *name)
+{
+	struct stat stat;
+	int error = store_file_reopen(map->fd, &message->map.file,
+				      &message->map.writable);
+
+	if (error)
+		return error;
+	error = (int)sys_call(SYS_fstat, message->map.file, &stat);
+	if (!error && map->flags & WMAP_SHARED && map->prot & PROT_WRITE &&
+	    !message->map.writable)
+		error = -EACCES;
+	if (error) {
+		sys_call(SYS_close, message->map.file);
+		return error;
+	}
+	name_of(map->fd, name);
+	message->map.dev = stat.st_dev;
+	message->map.ino = stat.st_ino;
+	message->map.name = name;
+	return 0;
+}
+
+static int place(const struct client_map *map, const struct message *message,
+		 uint64_t length)
+{
+	bool inherit = map->fd < 0 && !map->store;
+
+	return sys_place(message->pager->space.uffd, message->address, length,
+			 map->prot, map->flags & WMAP_SHARED, MAP_FIXED,
+			 message->map.memfd, map->offset, message->map.modes,
+			 inherit);
+}
+
+/* Book it over reserved addresses and put the memory there. */
+static int map_reserved(const struct client_map *map, struct message *message,
+			uint64_t length)
+{
+	int error = client_call(message);
+
+	if (error)
+		return error;
+	error = place(map, message, length);
+	if (error)
+		unmap(message->address, message->length);
+	return error;
+}
+
+int client_map(const struct client_map *map, uint64_t *address)
+{
+	char name[PATH_MAX];
+	bool grows = map->flags & WMAP_GROWSUP;
+	uint64_t length = page_up(map->length) + (grows ? PAGE : 0);
+	struct message message = {
+		.kind = MESSAGE_MAP,
+		.length = map->length,
+		.map = {
+			.prot = map->prot,
+			.flags = map->flags,
+			.offset = map->offset,
+			.grain = map->grain,
+			.deadline = map->deadline,
+			.store = map->store,
+			.file = -1,
+			.growing = grows,
+		},
+	};
+	int error = map->fd >= 0 ? open_file(map, &message, name) : 0;
+
+	if (error)
+		return error;
+	error = reserve(map, length, &message.address);
+	if (error) {
+		if (message.map.file >= 0)
+			sys_call(SYS_close, message.map.file);
+		return error;
+	}
+	error = map_reserved(map, &message, length);
+	if (error)
+		sys_unmap(message.address, length);
+	else
+		*address = message.address;
+	return error;
+}
+
+/* ---- Unmapping -----------------------------------------------------------------*/
+
+/* The books are done; now the addresses. */
+static int unmap_booked(struct message *message, uint64_t address,
+			uint64_t length)
+{
+	int error = sys_unmap(address, length);
+
+	if (message->unmap.regrow)
+		regrow(message->address);
+	return error;
+}
+
+int client_unmap_exact(uint64_t address)
+{
+	struct message message = {
+		.kind = MESSAGE_UNMAP,
+		.address = address,
+		.unmap.exact = true,
+	};
+	int error = client_call(&message);
+
+	if (error)
+		return error == -ESRCH ? -EINVAL : error;
+	return unmap_booked(&message, address, message.unmap.mapped);
+}
+
+/*
+ * Unmapping the middle of a mapping makes the kernel split it, which may fail.
+ * So it is split first, by an advice that changes nothing else, while failing
+ * still leaves everything as it was.
+ */
+static int split(uint64_t start, uint64_t length)
+{
+	return (int)sys_call(SYS_madvise, start, length, MADV_DONTDUMP);
+}
+
+static int unmap_piece(uint64_t start, uint64_t end)
+{
+	struct message message = {
+		.kind = MESSAGE_UNMAP,
+		.address = start,
+		.length = end - start,
+	};
+	int error = split(start, end - start);
+
+	if (error)
+		return error;
+	error = client_call(&message);
+	if (error) {
+		sys_call(SYS_madvise, start, end - start, MADV_DODUMP);
+		return error;
+	}
+	return unmap_booked(&message, start, message.unmap.mapped);
+}
+
+int client_unmap(uint64_t start, uint64_t end)
+{
+	void *piece;
+	size_t length;
+	int error = 0;
+
+	while (!error && start < end &&
+	       wmap_range_next((void *)start, end - start, &piece, &length)) {
+		start = (uint64_t)piece + length;
+		error = unmap_piece((uint64_t)piece, start);
+	}
+	return error;
+}
+
+/* ---- Resizing ------------------------------------------------------------------*/
+
+struct resize {
+	struct message message; /* MESSAGE_MOVE */
+	uint64_t old, new;	/* bytes of whole pages */
+	int uffd;
+};
+
+static int look(struct resize *resize)
+{
+	resize->message.move.commit = false;
+	return client_call(&resize->message);
+}
+
+static int commit(struct resize *resize, uint64_t to)
+{
+	resize->message.move.commit = true;
+	resize->message.move.new_address = to;
+	return client_call(&resize->message);
+}
+
+/* The memory for what was added above [address, address + old). */
+static int place_above(const struct resize *resize, uint64_t address)
+{
+	const struct message *message = &resize->message;
+
+	return sys_place(resize->uffd, address + resize->old,
+			 resize->new - resize->old, message->move.prot,
+			 message->move.flags & WMAP_SHARED, MAP_FIXED,
+			 message->move.memfd, message->move.memfd_offset,
+			 message->move.modes, message->move.inherit);
+}
+
+static int shrink(struct resize *resize)
+{
+	uint64_t address = resize->message.address;
+	int error = 0;
+
+	if (resize->new < resize->old)
+		error = unmap_piece(address + resize->new,
+				    address + resize->old);
+	if (error)
+		return error;
+	/* What is left is as long as its pages; book its length in bytes. */
+	resize->message.length = resize->new;
+	resize->message.move.exact = false;
+	return commit(resize, address);
+}
+
+static int grow_in_place(struct resize *resize)
+{
+	uint64_t address = resize->message.address;
+	uint64_t end = address + resize->old, more = resize->new - resize->old;
+	long got = more ? reserve_at(end, more) : (long)end;
+	int error;
+
+	if (sys_failed(got))
+		return (int)got;
+	error = commit(resize, address);
+	if (!error && more) {
+		error = place_above(resize, address);
+		if (error)
+			unmap(end, more);
+	}
+	if (error && more)
+		sys_unmap(end, more);
+	return error;
+}
+
+/* No thread may load or store at either address until the memory is there and
+   registered: mremap takes it along unregistered. */
+static int carry(struct resize *resize, uint64_t to)
+{
+	struct message *message = &resize->message;
+	struct message protect = {
+		.kind = MESSAGE_PROTECT,
+		.address = to,
+		.length = resize->new,
+		.protect.moved = true,
+	};
+	uint64_t least = min_u64(resize->old, resize->new);
+	long got = sys_call(SYS_mremap, message->address, least, least,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	int error;
+
+	if (sys_failed(got))
+		return (int)got;
+	error = uffd_register(resize->uffd, to, least, message->move.modes);
+	if (!error && resize->new > resize->old)
+		error = place_above(resize, to);
+	if (!error)
+		error = client_call(&protect);
+	if (!error)
+		error = sys_protect(to, least, message->move.prot);
+	return error;
+}
+
+static int undo(struct resize *resize, uint64_t to)
+{
+	struct message *message = &resize->message;
+	struct message back = {
+		.kind = MESSAGE_MOVE,
+		.address = to,
+		.length = resize->new,
+		.move = {
+			.commit = true,
+			.new_address = message->address,
+			.new_length = message->length,
+		},
+	};
+
+	client_call(&back);
+	return sys_protect(message->address, resize->old, message->move.prot);
+}
+
+static int move_to(struct resize *resize, uint64_t to)
+{
+	struct message *message = &resize->message;
+	int error = sys_protect(message->address, resize->old, PROT_NONE);
+
+	if (error)
+		return error;
+	error = commit(resize, to);
+	if (error) {
+		sys_protect(message->address, resize->old, message->move.prot);
+		return error;
+	}
+	error = carry(resize, to);
+	if (error)
+		undo(resize, to);
+	return error;
+}
+
+static int move(struct resize *resize, uint64_t *to, bool fixed)
+{
+	long got = fixed ? reserve_over(*to, resize->new) :
+			   sys_map(0, resize->new, PROT_NONE, RESERVED, -1, 0);
+	int error;
+
+	if (sys_failed(got))
+		return (int)got;
+	error = move_to(resize, (uint64_t)got);
+	if (error)
+		sys_unmap(got, resize->new);
+	else
+		*to = (uint64_t)got;
+	return error;
+}
+
+static int resize_any(struct resize *resize, int flags, uint64_t *to)
+{
+	uint64_t address = resize->message.address;
+	int error;
+
+	if (flags & WMAP_FIXED) {
+		/* What the new place has no room for goes first. */
+		if (resize->new < resize->old) {
+			error = shrink(resize);
+			if (error)
+				return error;
+			resize->old = resize->new;
+		}
+		return move(resize, to, true);
+	}
+	if (resize->new < resize->old) {
+		*to = address;
+		return shrink(resize);
+	}
+	error = grow_in_place(resize);
+	if (!error)
+		*to = address;
+	else if (flags & WMAP_MAYMOVE)
+		error = move(resize, to, false);
+	return error == -EEXIST ? -ENOMEM : error;
+}
+
+int client_remap(uint64_t address, uint64_t length, uint64_t new_length,
+		 int flags, bool exact, uint64_t *new_address)
+{
+	struct resize resize = {
+		.message = {
+			.kind = MESSAGE_MOVE,
+			.address = address,
+			.length = length,
+			.move = { .new_length = new_length, .exact = exact },
+		},
+		.old = page_up(length),
+		.new = page_up(new_length),
+	};
+	int error = look(&resize);
+
+	if (error)
+		return error == -ESRCH ? (exact ? -EINVAL : -EFAULT) : error;
+	resize.uffd = resize.message.pager->space.uffd;
+	error = resize_any(&resize, flags, new_address);
+	if (resize.message.move.flags & WMAP_GROWSUP)
+		regrow(error ? address + resize.old :
+			       *new_address + resize.new);
+	return error;
+}

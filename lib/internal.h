@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The map of the library
+ *
+ *   program ── load/store ──► MMU ──► kernel ── uffd message ──► PAGER ──► STORE
+ *      ▲                                                          │  ▲
+ *      └────────────── page in place, sleeper awake ◄─────────────┘  │
+ *   library call ───────────── message ──────────────────────────────┘
+ *
+ * One thread, the pager, owns every object, mapping and page state; nobody else
+ * changes them, so nothing is locked. It turns one loop around one io_uring, in
+ * which it waits for faults, messages, answers of stores and timers at once.
+ * The library's calls are clients: they send messages and wait.
+ *
+ * To be read in this order; each uses only those before it:
+ *
+ *   list, mem        lists; memory that is not malloc's (the pager must not wait
+ *                    for a lock that a faulting thread may hold)
+ *   sys              the kernel: every system call, features, uffd ioctls
+ *   pages            the sparse table of page states; histogram
+ *   loop             posts from any thread, timers, watches, transfers
+ *   io, store/       one transfer of a store, with its deadline; the stores
+ *   object           the bytes in memory (a memfd) and the state of each page
+ *   space            mappings by address, the uffd, what is done to their pages
+ *   fill, writeback  fault → read → page in place; dirty pages → store
+ *   pager            the loop and the messages
+ *   client           a call becomes a message; reservations; fork, exit
+ *   api, course, …   the public calls
+ *
+ * Inside, functions return 0 or a negative errno; a result goes through an
+ * out-parameter that failure leaves untouched.
+ */
+#ifndef WMAP_INTERNAL_H
+#define WMAP_INTERNAL_H
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wmap/store.h"
+#include "wmap/wmap.h"
+
+#define PAGE	   ((uint64_t)WMAP_PAGE_SIZE)
+#define PAGE_SHIFT 12
+#define GRAIN_MAX  (2u << 20)
+
+#define container_of(pointer, type, member) \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+#define lengthof(array) (sizeof(array) / sizeof((array)[0]))
+
+static inline uint64_t page_down(uint64_t bytes)
+{
+	return bytes & ~(PAGE - 1);
+}
+
+static inline uint64_t page_up(uint64_t bytes)
+{
+	return page_down(bytes + PAGE - 1);
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* log.c: one line to the program's log callback, or nowhere. */
+void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

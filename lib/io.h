@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One transfer of a store, with its deadline
+ *
+ *   io_start ──► store's read/write/flush ──► wmap_io_done ──► done ──► release
+ *        └────── deadline passes ──► done(-ETIMEDOUT) … wmap_io_done ──► release
+ *
+ * done is called once, with the answer or when the deadline has passed. release
+ * is called once, when the store has answered: only then do buffer and io belong
+ * to the caller again. Both run on the loop's thread, and never from inside
+ * io_start. An io holds a reference to its store until release.
+ */
+#ifndef WMAP_IO_H
+#define WMAP_IO_H
+
+#include "internal.h"
+#include "loop.h"
+
+enum io_operation { IO_READ, IO_WRITE, IO_FLUSH };
+
+struct io {
+	struct wmap_io pub; /* what the store sees */
+	struct wmap_store *store;
+	struct loop *loop;
+	enum io_operation operation;
+	int64_t result; /* set before done, and again before release if late */
+	bool late;	/* done was called because the deadline had passed */
+	void (*done)(struct io *io);
+	void (*release)(struct io *io);
+	/* its own */
+	struct timer deadline;
+	struct timer delay;	  /* of a slow store */
+	struct transfer transfer; /* of a file store */
+	struct post post;
+	struct io *next;       /* in a slow store's queue */
+	struct wmap_store *at; /* who has it now: store, or an inner one */
+	int64_t answer;	       /* the store's, until the loop takes it */
+	_Atomic bool answered; /* against a second answer; orders nothing */
+};
+
+/*
+ * Begin. The caller has set pub.buffer, length and offset, operation, done and
+ * release. @deadline: ns from now, 0: none.
+ */
+void io_start(struct io *io, struct loop *loop, struct wmap_store *store,
+	      uint64_t deadline);
+
+/* ---- What a store is, inside -------------------------------------------- */
+
+struct wmap_store {
+	struct wmap_store_ops ops;
+	void *self;
+	char name[104];
+	_Atomic unsigned references; /* the last put orders after all others */
+	struct workers *workers; /* NULL: functions run on the loop's thread */
+	bool writable;		 /* ops.write is there and allowed */
+};
+
+/* An io of ours, behind what the store's functions are given. */
+static inline struct io *io_of(struct wmap_io *pub)
+{
+	return container_of(pub, struct io, pub);
+}
+
+/* wmap_store_create without threads, and with a name instead of ops->name. */
+int store_create(const struct wmap_store_ops *ops, void *self, const char *name,
+		 bool writable, struct wmap_store **store);
+
+/* Hand an io to a store (or from a wrapping store to its inner one). */
+void store_begin(struct wmap_store *store, struct io *io);
+
+/* Bytes it has, INT64_MAX if it has no end, or a negative errno. */
+int64_t store_length(struct wmap_store *store);
+
+/*
+ * A file store over @fd, which it takes over (closes at its end, not on
+ * failure). @writable: open for writing. @name: for information; NULL: the
+ * path that /proc tells. -EINVAL: @direct, and its file system has no O_DIRECT.
+ */
+int store_file_create(int fd, bool writable, bool direct, const char *name,
+		      struct wmap_store **store);
+
+/*
+ * Make sure that no other process's pager writes back to a file store's file,
+ * until the store is closed: an open-file-description lock on its last byte,
+ * which no program uses. -EBUSY: one does.
+ */
+int store_file_lock(struct wmap_store *store);
+
+/*
+ * A descriptor of our own for the file behind @fd: reopened through /proc, so
+ * that the caller's O_APPEND, O_DIRECT and offset are not ours; else (no /proc,
+ * no permission any more) a duplicate. *@writable says whether @fd is open for
+ * writing. -EBADF, -EACCES (not open for reading; or no duplicate can do, its
+ * writes would append), -ENODEV (no regular file).
+ */
+int store_file_reopen(int fd, int *own, bool *writable);
+
+#endif

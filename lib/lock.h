@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lock between the pager and the program's threads
+ *
+ * Who holds it is interrupted by no signal handler, which might touch a missing
+ * page: the pager, which needs the lock, would wait for the handler, and the
+ * handler for the pager. It is held for a few instructions, without a system
+ * call in them. All zeros is a free lock.
+ */
+#ifndef WMAP_LOCK_H
+#define WMAP_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lock {
+	_Atomic uint32_t word; /* 0: free, 1: held, 2: held and slept on */
+	uint64_t signals;      /* [l: word] the holder's mask */
+};
+
+/* Acquires what lock_drop released. */
+void lock_take(struct lock *lock);
+void lock_drop(struct lock *lock);
+
+/* This thread has all signals blocked, for good: its locks need not do it. */
+void lock_signals_are_blocked(void);
+
+#endif

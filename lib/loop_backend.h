@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop, inside: what loop.c shares with its two ways to wait
+ *
+ * loop.c has posts, timers and the turn. loop_uring.c waits in io_uring_enter,
+ * loop_plain.c in ppoll(2); each offers the functions of struct loop_backend.
+ */
+#ifndef WMAP_LOOP_BACKEND_H
+#define WMAP_LOOP_BACKEND_H
+
+#include <liburing.h>
+#include <poll.h>
+#include <pthread.h>
+
+#include "internal.h"
+#include "loop.h"
+
+#define LOOP_WATCHES 64
+#define LOOP_FOREVER UINT64_MAX
+
+struct loop_backend {
+	/* On the creating thread; 0 or a negative errno. */
+	int (*open)(struct loop *loop);
+	void (*close)(struct loop *loop);
+	void (*child)(struct loop *loop); /* loop_child */
+	int (*own)(struct loop *loop);
+	/* Begin the waiting transfers; then sleep until something is there or
+	   @timeout has passed (ns; 0: do not sleep). May wake for nothing. */
+	void (*enter)(struct loop *loop, uint64_t timeout);
+	/* Run what enter has found. */
+	void (*run)(struct loop *loop);
+};
+
+extern const struct loop_backend loop_uring, loop_plain;
+
+struct loop {
+	/*
+	 * [a] The posts, newest first. Pushed with release, taken with acquire:
+	 * what a thread wrote before it posted is seen when the post runs. The
+	 * list ends in NULL, or in &asleep: see loop.c.
+	 */
+	_Atomic(struct post *) posts;
+	struct post asleep; /* [c] never runs; its address is a mark */
+	int wake_fd;	    /* [c] an eventfd, non-blocking */
+
+	/* [a] set by loop_own; orders nothing: each thread asks only whether it
+	   has written its own name there */
+	_Atomic pthread_t owner;
+
+	const struct loop_backend *backend; /* [c] */
+
+	/* The owner's, all that follows. */
+	uint64_t wakes_due; /* writes to wake_fd begun and not yet read */
+	bool put_off;	    /* the last turn did not enter the kernel */
+	struct list timers; /* by time */
+	unsigned busy;	    /* transfers begun and not ended */
+	struct transfer *waiting, **waiting_end; /* not handed on so far */
+	struct watch *watches[LOOP_WATCHES];
+	unsigned n_watches;
+	struct watch wake; /* of wake_fd */
+
+	/* loop_uring.c */
+	struct io_uring ring;
+	unsigned unarmed;   /* watches */
+	unsigned in_flight; /* transfers in the ring */
+
+	/* loop_plain.c */
+	struct workers *workers;
+	struct pollfd polls[LOOP_WATCHES];
+};
+
+/* Take a waiting transfer from the front; NULL if none waits. */
+struct transfer *loop_next_transfer(struct loop *loop);
+
+/* @transfer has its result. */
+void loop_transfer_ended(struct loop *loop, struct transfer *transfer);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is done to the pages of mappings: show, protect, poison, heal, count
+ *
+ * The memory of a page and its state are the object's; what a mapping sees of
+ * it is in the page table of its process, which only these functions change.
+ */
+#include <sys/mman.h>
+
+#include "space.h"
+#include "sys.h"
+
+void fault_wake(const struct fault *fault)
+{
+	uffd_wake(fault->space->uffd, fault->address, PAGE);
+}
+
+uint64_t mapping_modes(const struct mapping *mapping)
+{
+	uint64_t modes = UFFDIO_REGISTER_MODE_MISSING;
+
+	if (mapping->object->memfd < 0)
+		return modes;
+	if (mapping->tracked || mapping->flags & MAPPING_COURSE)
+		modes |= UFFDIO_REGISTER_MODE_MINOR;
+	if (mapping->tracked)
+		modes |= UFFDIO_REGISTER_MODE_WP;
+	return modes;
+}
+
+static bool shows(const struct mapping *mapping, uint64_t index)
+{
+	return index >= mapping->first && index < mapping_end_page(mapping);
+}
+
+/* ---- Protecting --------------------------------------------------------------*/
+
+/* Protect what [first, end) and the mapping have in common. */
+static void protect_pages(struct mapping *mapping, uint64_t first, uint64_t end)
+{
+	first = max_u64(first, mapping->first);
+	end = min_u64(end, mapping_end_page(mapping));
+	if (first < end)
+		uffd_protect(mapping->space->uffd,
+			     mapping_address(mapping, first),
+			     (end - first) << PAGE_SHIFT);
+}
+
+void object_protect(struct object *object, uint64_t first, uint64_t count)
+{
+	list_for_each(mapping, &object->mappings, struct mapping, of_object)
+		if (mapping->tracked)
+			protect_pages(mapping, first, first + count);
+}
+
+void mapping_protect_clean(struct mapping *mapping)
+{
+	const unsigned states = 1u << PAGE_CLEAN | 1u << PAGE_WRITING;
+	struct page page;
+	uint64_t cursor = 0;
+
+	while (pages_next(&mapping->object->pages, mapping->first,
+			  mapping_end_page(mapping), &cursor, &page))
+		if (page_is(page, states))
+			protect_pages(mapping, page.index, page.index + 1);
+}
+
+int mapping_track(struct mapping *mapping)
+{
+	int error;
+
+	if (mapping->tracked)
+		return 0;
+	mapping->tracked = true;
+	error = uffd_register(mapping->space->uffd, mapping->start,
+			      mapping->end - mapping->start,
+			      mapping_modes(mapping));
+	if (error)
+		mapping->tracked = false;
+	else
+		mapping_protect_clean(mapping);
+	return error;
+}
+
+void object_dirtied(struct object *object, struct page page)
+{
+	if (page.state == PAGE_CLEAN)
+		object_set(object, page, PAGE_DIRTY, page.views);
+	else if (page.state == PAGE_WRITING)
+		object_set(object, page, PAGE_REDIRTIED, page.views);
+}
+
+/* ---- Counting ----------------------------------------------------------------*/
+
+/* A note that cannot be kept for want of memory is a touch not counted. */
+void mapping_loaded(struct mapping *mapping, struct page page)
+{
+	if (view_has(mapping->view, page))
+		return;
+	if (view_note(mapping->view, page.index, true))
+		return;
+	object_set(mapping->object, page, page.state,
+		   page.views | view_bit(mapping->view));
+	mapping->n_loaded++;
+}
+
+void object_unload(struct object *object, struct page page)
+{
+	list_for_each(mapping, &object->mappings, struct mapping, of_object) {
+		if (!shows(mapping, page.index) ||
+		    !view_has(mapping->view, page))
+			continue;
+		mapping->n_loaded -= page_is(page, STATES_PRESENT);
+		view_note(mapping->view, page.index, false);
+	}
+	object_set(object, page, PAGE_ABSENT, 0);
+}
+
+/* ---- Showing -----------------------------------------------------------------*/
+
+/* May this fault's thread store to a page from now on? */
+static bool must_protect(const struct mapping *mapping, struct page page)
+{
+	return mapping->tracked &&
+	       (page.state == PAGE_CLEAN || page.state == PAGE_WRITING);
+}
+
+/* Before 6.4 CONTINUE cannot protect: the page may be stored to unseen, so it
+   counts as changed. */
+static struct page before_show(struct mapping *mapping, struct page page,
+			       bool write)
+{
+	bool blind = !(mapping->space->features & WMAP_FEATURE_CONTINUE_WP);
+
+	if (!mapping->tracked || !(write || blind))
+		return page;
+	object_dirtied(mapping->object, page);
+	return pages_get(&mapping->object->pages, page.index);
+}
+
+bool mapping_show(struct mapping *mapping, struct page page,
+		  const struct fault *fault)
+{
+	int uffd = mapping->space->uffd, error;
+	uint64_t done, mode = 0;
+
+	page = before_show(mapping, page, fault->write);
+	if (must_protect(mapping, page))
+		mode = UFFDIO_CONTINUE_MODE_WP;
+	error = uffd_continue(uffd, fault->address, PAGE, mode, &done);
+	switch (error) {
+	case 0:
+		break;
+	case -EEXIST: /* shown already, perhaps protected */
+		if (!fault->write || !mapping->tracked ||
+		    uffd_unprotect(uffd, fault->address, PAGE))
+			fault_wake(fault);
+		break;
+	case -EFAULT:
+		return false;
+	default: /* not in place (any more): its thread shall look again */
+		fault_wake(fault);
+		return true;
+	}
+	mapping_loaded(mapping, page);
+	return true;
+}
+
+/* ---- SIGBUS ------------------------------------------------------------------*/
+
+/* Without POISON: an empty file's memory over the page. */
+static void cover(struct mapping *mapping, uint64_t address)
+{
+	struct space *space = mapping->space;
+
+	if (space->sigbus < 0)
+		space->sigbus = (int)sys_call(SYS_memfd_create, "wmap-sigbus",
+					      MFD_CLOEXEC);
+	sys_map(address, PAGE, mapping->prot, MAP_SHARED | MAP_FIXED,
+		space->sigbus, 0);
+	uffd_wake(space->uffd, address, PAGE);
+}
+
+void mapping_poison(struct mapping *mapping, struct page page)
+{
+	uint64_t address = mapping_address(mapping, page.index), done;
+
+	mapping->errors++;
+	if (!page_is(page, STATES_PRESENT)) {
+		object_set(mapping->object, page, PAGE_ERROR,
+			   page.views | view_bit(mapping->view));
+		view_note(mapping->view, page.index, true);
+	}
+	if (!(mapping->space->features & WMAP_FEATURE_POISON))
+		cover(mapping, address);
+	else if (uffd_poison(mapping->space->uffd, address, PAGE, &done))
+		uffd_wake(mapping->space->uffd, address, PAGE);
+}
+
+static int place(struct mapping *mapping, uint64_t address, int fixed)
+{
+	return sys_place(mapping->space->uffd, address, PAGE, mapping->prot,
+			 mapping->flags & WMAP_SHARED, fixed,
+			 mapping->object->memfd,
+			 mapping_page(mapping, address) << PAGE_SHIFT,
+			 mapping_modes(mapping), !mapping->object->store);
+}
+
+/*
+ * Put the object's memory back where cover() was. The page is there, so a store
+ * before registration is in it; as it goes unseen, the page counts as changed.
+ */
+static void uncover(struct mapping *mapping, struct page page)
+{
+	if (mapping->tracked)
+		object_dirtied(mapping->object, page);
+	place(mapping, mapping_address(mapping, page.index), MAP_FIXED);
+}
+
+static void heal(struct mapping *mapping, struct page page)
+{
+	uint64_t done, mode = 0;
+
+	mapping->n_loaded++;
+	if (!(mapping->space->features & WMAP_FEATURE_POISON)) {
+		uncover(mapping, page);
+		return;
+	}
+	page = before_show(mapping, page, false);
+	if (must_protect(mapping, page))
+		mode = UFFDIO_CONTINUE_MODE_WP;
+	uffd_continue(mapping->space->uffd,
+		      mapping_address(mapping, page.index), PAGE, mode, &done);
+}
+
+void object_heal(struct object *object, struct page page)
+{
+	list_for_each(mapping, &object->mappings, struct mapping, of_object) {
+		if (!shows(mapping, page.index) ||
+		    !view_has(mapping->view, page))
+			continue;
+		heal(mapping, page);
+		page = pages_get(&object->pages, page.index);
+	}
+}
+
+/* ---- Growing up --------------------------------------------------------------*/
+
+/*
+ * The page above the mapping is in place and registered: a touch there comes
+ * to the pager. If the page above that one is free it becomes the next such
+ * page; else there is none any more, and the touch is a stray access.
+ */
+void mapping_grow(struct mapping *mapping)
+{
+	uint64_t end = mapping->end;
+	uint64_t after_next = mapping_end_page(mapping) + 2;
+
+	if (!object_reach(mapping->object, after_next) &&
+	    !place(mapping, end + PAGE, MAP_FIXED_NOREPLACE) &&
+	    !space_move(mapping, mapping->start, end - mapping->start + PAGE))
+		return;
+	mapping->growing = false;
+	sys_unmap(end, PAGE);
+}
+
+void mapping_regrow(struct mapping *mapping)
+{
+	if (!(mapping->flags & WMAP_GROWSUP) || mapping->growing)
+		return;
+	mapping->growing =
+		!object_reach(mapping->object, mapping_end_page(mapping) + 1) &&
+		!place(mapping, mapping->end, MAP_FIXED_NOREPLACE);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What clients ask of the pager
+ *
+ * A message lives on its sender's stack from client_call to the answer. Each
+ * kind has its own part of the union: "in" fields are set by the sender, "out"
+ * fields by the pager. Addresses are in the sender's space.
+ */
+#ifndef WMAP_MESSAGE_H
+#define WMAP_MESSAGE_H
+
+#include "internal.h"
+#include "loop.h"
+
+struct pager;
+
+enum message_kind {
+	MESSAGE_MAP,	 /* books a mapping over reserved addresses */
+	MESSAGE_UNMAP,	 /* writes back, forgets; then the sender unmaps */
+	MESSAGE_MOVE,	 /* the mapping at address is elsewhere, or longer */
+	MESSAGE_PROTECT, /* before stores become possible */
+	MESSAGE_SYNC,
+	MESSAGE_ADVISE,
+	MESSAGE_RESIDENCY,
+	MESSAGE_LIST, /* mappings at or above an address, or around it */
+	MESSAGE_STATS,
+	MESSAGE_FRAME,	/* the frame of a loaded page */
+	MESSAGE_YIELD,	/* gives up growth pages that lie in the range */
+	MESSAGE_REGROW, /* something above this address went */
+	MESSAGE_STOP,
+	MESSAGE_KINDS
+};
+
+struct message {
+	struct post post;
+	struct pager *pager;
+	enum message_kind kind;
+	_Atomic uint32_t answered; /* [a] released by the pager after all else,
+				      acquired by the sender */
+	int result;		   /* 0 or a negative errno */
+	uint64_t address, length;  /* in: the range, in bytes */
+	union {
+		struct {
+			int prot, flags;	  /* in */
+			uint64_t offset;	  /* in */
+			uint64_t grain;		  /* in, pages */
+			uint64_t deadline;	  /* in, ns */
+			struct wmap_store *store; /* in, or NULL */
+			int file;	   /* in: a descriptor that the pager
+					      takes over, or -1 */
+			bool writable;	   /* in: open for writing */
+			uint64_t dev, ino; /* in: of the file */
+			const char *name;  /* in: of the file */
+			bool growing; /* in: the page above is reserved too */
+			int memfd; /* out: to be placed, or -1; the pager's */
+			uint64_t modes; /* out: to register for */
+		} map;
+		struct {
+			bool exact; /* in: the whole mapping that starts there */
+			uint64_t mapped; /* out: bytes to unmap from address */
+			bool regrow;	 /* out: send MESSAGE_REGROW then */
+		} unmap;
+		struct {
+			uint64_t new_address, new_length; /* in */
+			bool exact;	 /* in: length is the requested one */
+			bool commit;	 /* in: else only look */
+			int prot, flags; /* out */
+			int memfd;	 /* out */
+			uint64_t memfd_offset; /* out: of the page above */
+			uint64_t modes;	       /* out */
+			bool inherit;	       /* out: a child has it too */
+		} move;
+		struct {
+			int prot;
+			bool moved; /* in: registered anew */
+		} protect;
+		struct {
+			bool wait, flush, all; /* in */
+		} sync;
+		struct {
+			int advice; /* in */
+			bool drop;  /* out: the sender does MADV_DONTNEED */
+		} advise;
+		struct {
+			unsigned char *vector; /* in: one byte a page, not in
+						  memory that we page */
+		} residency;
+		struct {
+			struct wmap_mapping_info *infos; /* in: likewise */
+			size_t room;			 /* in */
+			bool nearest; /* in: the one at or nearest to address */
+			size_t total; /* out */
+		} list;
+		struct {
+			struct wmap_stats *stats; /* in: likewise */
+		} stats;
+		struct {
+			uint64_t frame; /* out */
+		} frame;
+	};
+};
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* Objects: memory, page states, views (object.h has the model) */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "mem.h"
+#include "object.h"
+#include "sys.h"
+
+/* ---- Memory ----------------------------------------------------------------*/
+
+/* Only this user, and nobody shrinks it under a pager that reads it. */
+static int restrict_memfd(int memfd)
+{
+	int error = (int)sys_call(SYS_fchmod, memfd, 0600);
+
+	if (error)
+		return error;
+	return (int)sys_call(SYS_fcntl, memfd, F_ADD_SEALS,
+			     F_SEAL_SHRINK | F_SEAL_SEAL);
+}
+
+static int memfd_open(void)
+{
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int memfd = (int)sys_call(SYS_memfd_create, "wmap",
+				  flags | MFD_NOEXEC_SEAL);
+	int error;
+
+	if (memfd == -EINVAL)
+		memfd = (int)sys_call(SYS_memfd_create, "wmap", flags);
+	if (memfd < 0)
+		return memfd;
+	error = restrict_memfd(memfd);
+	if (error) {
+		sys_call(SYS_close, memfd);
+		return error;
+	}
+	return memfd;
+}
+
+int object_create(struct wmap_store *store, bool plain, struct object **result)
+{
+	struct object *object = mem_alloc(sizeof(*object));
+	int memfd = -1;
+
+	if (!object)
+		return -ENOMEM;
+	if (!plain)
+		memfd = memfd_open();
+	if (!plain && memfd < 0) {
+		mem_free(object, sizeof(*object));
+		return memfd;
+	}
+	list_init(&object->link);
+	list_init(&object->mappings);
+	list_init(&object->fills);
+	list_init(&object->writebacks);
+	list_init(&object->sick);
+	pages_init(&object->pages);
+	object->references = 1;
+	object->memfd = memfd;
+	object->store = store ? wmap_store_get(store) : NULL;
+	*result = object;
+	return 0;
+}
+
+struct object *object_get(struct object *object)
+{
+	object->references++;
+	return object;
+}
+
+void object_put(struct object *object)
+{
+	if (--object->references)
+		return;
+	assert(list_empty(&object->mappings) && list_empty(&object->fills) &&
+	       list_empty(&object->writebacks));
+	list_del(&object->link);
+	list_del(&object->sick);
+	if (object->memfd >= 0)
+		sys_call(SYS_close, object->memfd);
+	wmap_store_put(object->store);
+	pages_destroy(&object->pages);
+	mem_free(object, sizeof(*object));
+}
+
+int object_reach(struct object *object, uint64_t n_pages)
+{
+	int error = 0;
+
+	if (n_pages <= object->n_pages)
+		return 0;
+	if (object->memfd >= 0)
+		error = (int)sys_call(SYS_ftruncate, object->memfd,
+				      n_pages << PAGE_SHIFT);
+	if (!error)
+		object->n_pages = n_pages;
+	return error;
+}
+
+int object_read(struct object *object, uint64_t first, uint64_t count,
+		void *buffer)
+{
+	char *to = buffer;
+	uint64_t left = count << PAGE_SHIFT, at = first << PAGE_SHIFT;
+
+	while (left) {
+		long n = sys_call(SYS_pread64, object->memfd, to, left, at);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n ? (int)n : -EIO;
+		to += n;
+		at += n;
+		left -= n;
+	}
+	return 0;
+}
+
+int object_write(struct object *object, uint64_t first, uint64_t count,
+		 const void *buffer)
+{
+	const char *from = buffer;
+	uint64_t left = count << PAGE_SHIFT, at = first << PAGE_SHIFT;
+
+	while (left) {
+		long n = sys_call(SYS_pwrite64, object->memfd, from, left, at);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n ? (int)n : -EIO;
+		from += n;
+		at += n;
+		left -= n;
+	}
+	return 0;
+}
+
+void object_punch(struct object *object, uint64_t first, uint64_t count)
+{
+	if (object->memfd >= 0)
+		sys_call(SYS_fallocate, object->memfd,
+			 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 first << PAGE_SHIFT, count << PAGE_SHIFT);
+}
+
+/* ---- States ----------------------------------------------------------------*/
+
+static void count(struct object *object, struct page page, int by)
+{
+	if (page_is(page, STATES_PRESENT))
+		object->n_present += by;
+	if (page_is(page, STATES_DIRTY))
+		object->n_dirty += by;
+	if (page.state == PAGE_ERROR)
+		object->n_errors += by;
+}
+
+int object_set(struct object *object, struct page page, enum page_state state,
+	       uint32_t views)
+{
+	struct page after = { page.index, state, views };
+	int error = pages_put(&object->pages, after);
+
+	if (error)
+		return error;
+	count(object, page, -1);
+	count(object, after, 1);
+	return 0;
+}
+
+int object_split(struct object *object, struct object *other, uint64_t first,
+		 uint64_t end)
+{
+	uint64_t *indexes;
+	size_t n;
+	int error =
+		pages_collect(&object->pages, first, end, ~0u, &indexes, &n);
+
+	for (size_t i = 0; i < n && !error; i++) {
+		struct page page = pages_get(&object->pages, indexes[i]);
+		struct page none = { page.index, PAGE_ABSENT, 0 };
+
+		error = object_set(other, none, page.state, page.views);
+	}
+	for (size_t i = 0; i < n && !error; i++)
+		object_set(object, pages_get(&object->pages, indexes[i]),
+			   PAGE_ABSENT, 0);
+	other->n_pages = object->n_pages;
+	mem_free(indexes, n * sizeof(*indexes));
+	return error;
+}
+
+/* ---- Views -----------------------------------------------------------------*/
+
+int view_create(struct object *object, uint64_t first, uint64_t end,
+		struct view **result)
+{
+	struct view *view = mem_alloc(sizeof(*view));
+	uint32_t free_numbers = ~object->views & ((1u << PAGES_VIEWS) - 1);
+
+	if (!view)
+		return -ENOMEM;
+	view->object = object_get(object);
+	view->references = 1;
+	view->number = VIEW_OWN;
+	view->first = first;
+	view->end = end;
+	pages_init(&view->own);
+	if (free_numbers) {
+		view->number = (unsigned)__builtin_ctz(free_numbers);
+		object->views |= 1u << view->number;
+	}
+	*result = view;
+	return 0;
+}
+
+struct view *view_get(struct view *view)
+{
+	view->references++;
+	return view;
+}
+
+/* A number that is given to another view later must be on no page. */
+static void give_number_back(struct object *object, const struct view *view)
+{
+	uint32_t bit = view_bit(view);
+	struct page page;
+	uint64_t cursor = 0;
+
+	while (pages_next(&object->pages, view->first, view->end, &cursor,
+			  &page))
+		if (page.views & bit)
+			object_set(object, page, page.state, page.views & ~bit);
+	object->views &= ~bit;
+}
+
+void view_put(struct view *view)
+{
+	struct object *object = view->object;
+
+	if (--view->references)
+		return;
+	/* The last holder of the object takes its pages with it. */
+	if (view->number < VIEW_OWN && object->references > 1)
+		give_number_back(object, view);
+	pages_destroy(&view->own);
+	mem_free(view, sizeof(*view));
+	object_put(object);
+}
+
+bool view_has(const struct view *view, struct page page)
+{
+	if (view->number < VIEW_OWN)
+		return page.views & view_bit(view);
+	return pages_get(&view->own, page.index).state != PAGE_ABSENT;
+}
+
+int view_note(struct view *view, uint64_t index, bool touched)
+{
+	struct page page = { index, touched ? PAGE_CLEAN : PAGE_ABSENT, 0 };
+
+	if (view->number < VIEW_OWN)
+		return 0;
+	return pages_put(&view->own, page);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An object: the bytes that mappings show, in memory, and each page's state
+ *
+ *              key          memory   store
+ *   file       device,inode memfd    the file
+ *   store      the store    memfd    it
+ *   anonymous, shared  -    memfd    none: zeros
+ *   anonymous, private -    plain    none: zeros; always exactly one mapping
+ *
+ * A page is put into a memfd whole (UFFDIO_COPY or pwrite), so that no mapping
+ * ever sees half of one. An object lives as long as a mapping, a fill or a
+ * write-back needs it.
+ *
+ * A view is what "this mapping has touched the page" is kept by: a bit in the
+ * page's word for the first 24 mappings of an object, a table of its own for
+ * later ones. The pieces of a split mapping share one, as they show different
+ * pages. On a page in PAGE_ERROR it says that the mapping shows SIGBUS there.
+ *
+ * Invariant: n_present counts the pages in CLEAN, DIRTY, WRITING, REDIRTIED,
+ * n_dirty the last three, n_errors those in ERROR.
+ */
+#ifndef WMAP_OBJECT_H
+#define WMAP_OBJECT_H
+
+#include "internal.h"
+#include "io.h"
+#include "list.h"
+#include "pages.h"
+
+#define STATES_PRESENT \
+	((1u << PAGE_CLEAN) | (1u << PAGE_DIRTY) | (1u << PAGE_WRITING) | \
+	 (1u << PAGE_REDIRTIED))
+#define STATES_DIRTY \
+	((1u << PAGE_DIRTY) | (1u << PAGE_WRITING) | (1u << PAGE_REDIRTIED))
+
+static inline bool page_is(struct page page, unsigned states)
+{
+	return states >> page.state & 1;
+}
+
+struct object {
+	struct list link;	/* objects of one hash of the key */
+	struct list mappings;	/* mapping.of_object */
+	struct list fills;	/* fill.link: reads under way */
+	struct list writebacks; /* writeback.link: the first one is running */
+	unsigned references;
+	uint64_t dev, ino;	  /* of a file, else 0 */
+	struct wmap_store *store; /* NULL: zeros */
+	int memfd;		  /* -1: plain memory */
+	uint64_t n_pages;	  /* the memfd's size */
+	uint64_t length;	  /* of the store in bytes, when last asked */
+	struct pages pages;
+	size_t n_present, n_dirty, n_errors;
+	uint32_t views;	  /* numbers taken */
+	bool locked;	  /* no other pager writes back to this file */
+	bool unflushed;	  /* written since the last flush */
+	struct list sick; /* pager.sick, if it has pages in ERROR */
+	size_t retries;	  /* tries to read such pages again */
+	int error;	  /* of a write that nobody was told of yet, or 0 */
+	uint64_t writebacks_done; /* pages */
+};
+
+#define VIEW_OWN PAGES_VIEWS
+
+struct view {
+	struct object *object;
+	unsigned references;
+	unsigned number;     /* 0 to 23, or VIEW_OWN */
+	uint64_t first, end; /* pages that its mappings have ever shown */
+	struct pages own;    /* of VIEW_OWN: the pages touched, as PAGE_CLEAN */
+};
+
+/* -ENOMEM, -EMFILE …  @store is referenced; NULL for zeros. */
+int object_create(struct wmap_store *store, bool plain, struct object **object);
+struct object *object_get(struct object *object);
+void object_put(struct object *object);
+
+/* Room for @n_pages pages; -ENOMEM, -EFBIG. */
+int object_reach(struct object *object, uint64_t n_pages);
+
+/*
+ * Change a page's state and views, keeping the counts. -ENOMEM only if it was
+ * ABSENT.
+ */
+int object_set(struct object *object, struct page page, enum page_state state,
+	       uint32_t views);
+
+/* Give [@first, @end) of a plain object's pages to @other, an empty one. */
+int object_split(struct object *object, struct object *other, uint64_t first,
+		 uint64_t end);
+
+/* The bytes of pages, from or to the memfd; 0 or a negative errno. */
+int object_read(struct object *object, uint64_t first, uint64_t count,
+		void *buffer);
+int object_write(struct object *object, uint64_t first, uint64_t count,
+		 const void *buffer);
+
+/* Take the memory of [first, first + count) back; states are the caller's. */
+void object_punch(struct object *object, uint64_t first, uint64_t count);
+
+int view_create(struct object *object, uint64_t first, uint64_t end,
+		struct view **view);
+struct view *view_get(struct view *view);
+void view_put(struct view *view);
+
+/* The bit of a page's views that stands for @view; 0 if it has its own table. */
+static inline uint32_t view_bit(const struct view *view)
+{
+	return view->number < VIEW_OWN ? 1u << view->number : 0;
+}
+
+/* Has @view touched @page? @page as pages_get gave it. */
+bool view_has(const struct view *view, struct page page);
+
+/* Note in a table of its own that @view has touched, or lost, a page. */
+int view_note(struct view *view, uint64_t index, bool touched);
+
+#endif

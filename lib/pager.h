@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pager: what its thread owns, and the steps of its work
+ *
+ *   loop ──► faults_read ──► fault_resolve ──┬─► mapping_show   it is in memory
+ *     │                          ▲           ├─► fill_start     it is not
+ *     │                          └── waiters │      │
+ *     │   store's answer ────────────────────┴─ settle
+ *     └────► message_handle ──► books, writeback_start, …
+ *
+ * Whoever settles a page owes an answer to every fault that was set aside for
+ * it meanwhile: they are resolved again from the start, so that none is lost
+ * whatever has become of the page.
+ */
+#ifndef WMAP_PAGER_H
+#define WMAP_PAGER_H
+
+#include "loop.h"
+#include "message.h"
+#include "object.h"
+#include "space.h"
+#include "staging.h"
+
+#define OBJECT_HASHES 256
+
+/* Pages in one read ahead of a sequential reader, or of WILLNEED. */
+#define AHEAD 32
+
+#define HEAL_EVERY 1000000000ull /* ns */
+
+struct pager {
+	struct loop *loop;
+	struct space space;
+	struct watch faults;
+	struct list objects[OBJECT_HASHES]; /* with a key, by it */
+	struct staging staging;
+	struct list hungry;	/* fill.waiting: for a buffer */
+	struct list prefetches; /* prefetch.link */
+	unsigned prefetching;	/* reads under way for them */
+	struct list sick;	/* object.sick: with pages in ERROR */
+	struct timer heal;
+	struct post *deferred; /* messages that wait for an unmapping */
+	size_t n_objects;
+	struct wmap_stats stats;
+	bool stopping;
+};
+
+/* Several things that end, and one that waits for all of them. */
+struct join {
+	unsigned pending;
+	int error;  /* the first one, or 0 */
+	bool alone; /* nobody waits */
+	void (*done)(struct join *join);
+};
+
+static inline void join_end(struct join *join, int error)
+{
+	if (!join->error)
+		join->error = error;
+	if (!--join->pending)
+		join->done(join);
+}
+
+/* ---- fill.c ----------------------------------------------------------------*/
+
+/* Give a fault's thread what it waits for: now, or when it is there. */
+void fault_resolve(struct pager *pager, struct fault fault);
+
+/* Wake all that were held while a mapping was closing; they look again. */
+void faults_release(struct mapping *mapping);
+
+/* Bring what is absent of [start, end) of the space, in the background. */
+int prefetch_start(struct pager *pager, uint64_t start, uint64_t end);
+
+/* Try pages of an object that failed again: at most @most, in turns. @join, if
+   there is one, is told when they have been tried. */
+void object_retry(struct pager *pager, struct object *object, size_t most,
+		  struct join *join);
+
+/* A buffer came back: begin what waits for one. */
+void fills_feed(struct pager *pager);
+
+/* No fill under way needs @mapping any more, which goes. */
+void fills_forget(struct mapping *mapping);
+
+/* ---- writeback.c -----------------------------------------------------------*/
+
+struct writeback {
+	struct list link;
+	struct pager *pager;
+	struct object *object;
+	uint64_t first, end; /* pages */
+	bool flush;
+	int error;
+	void (*done)(struct writeback *writeback);
+	void *owner;
+	/* its own */
+	uint64_t *indexes, n, next;
+	uint64_t limit, deadline;
+	unsigned in_flight;
+};
+
+/*
+ * Write the dirty pages of [first, end) back, after all write-backs of this
+ * object that were begun before. The caller has set object, first, end, flush,
+ * deadline, done and owner; done is called with error set, perhaps before this
+ * returns; the struct is the caller's again then.
+ */
+void writeback_start(struct pager *pager, struct writeback *writeback);
+
+/* Drop the clean pages of [first, end) from memory. */
+void object_drop(struct object *object, uint64_t first, uint64_t end);
+
+/* Take the pages of anonymous memory in [first, end) out of it. */
+void object_forget(struct object *object, uint64_t first, uint64_t end);
+
+/* ---- pager.c ---------------------------------------------------------------*/
+
+/* *@features: WMAP_FEATURE_* that it has. */
+int pager_create(struct pager **pager, unsigned *features);
+void pager_destroy(struct pager *pager);
+
+/* On the thread that owns its loop, until MESSAGE_STOP. */
+void pager_run(struct pager *pager);
+
+/* A fault was answered: count how long it took. */
+void pager_answered(struct pager *pager, const struct fault *fault);
+
+/* ---- books.c: messages -----------------------------------------------------*/
+
+void message_handle(struct pager *pager, struct message *message);
+void message_answer(struct message *message, int result);
+
+#endif

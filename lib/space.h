@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A space: one process's mappings by address, and its uffd
+ *
+ * The entries are sorted and do not overlap. The pager alone changes them;
+ * any thread may look them up (space_ours) under a sequence count.
+ *
+ * How a mapping is registered decides what the pager gets to see:
+ *
+ *   MISSING            a page that is nowhere in memory. The rest is the MMU's:
+ *                      read-only, private and anonymous mappings.
+ *   MISSING|MINOR      also a first touch of a page that others brought: exact
+ *                      mappings (the course's), where every touch counts.
+ *   MISSING|MINOR|WP   also the first store to it: tracked mappings, shared,
+ *                      writable and with a store to write back to.
+ *
+ * Invariant: a page that is CLEAN or WRITING is write-protected in every tracked
+ * mapping that shows it, and no other mapping can change it. So every change of
+ * an object is known.
+ */
+#ifndef WMAP_SPACE_H
+#define WMAP_SPACE_H
+
+#include "object.h"
+
+struct space;
+
+/* mapping.flags, beside WMAP_PRIVATE to WMAP_DIRECT: mapped by the course's calls.
+   Zeros past the end of the file; every touch is counted. */
+#define MAPPING_COURSE 0x10000
+
+struct mapping {
+	struct list of_object; /* object.mappings */
+	struct space *space;
+	struct object *object;
+	struct view *view;
+	uint64_t start, end; /* addresses of whole pages */
+	uint64_t length;     /* bytes, as requested */
+	uint64_t first;	     /* page of the object at start */
+	int prot, flags;
+	int advice;
+	uint64_t grain; /* pages that one fault brings */
+	uint64_t deadline;
+	bool tracked;
+	bool closing;	  /* stores are held until it is unmapped, or not */
+	struct list held; /* fault.link */
+	bool growing; /* GROWSUP, and the page at end is ours to grow into */
+	uint64_t n_loaded; /* pages that its view has and that are present */
+	uint64_t faults, fills, errors;
+};
+
+/* One message of the kernel: a thread sleeps at address, or will have been
+   woken by somebody else; to be woken in any case. */
+struct fault {
+	struct list link;
+	struct space *space;
+	uint64_t address; /* of the page */
+	bool write, protected;
+	bool alone;	/* bring this page and no other */
+	bool again;	/* it has been counted */
+	uint64_t since; /* when its message was read */
+};
+
+struct space_entry {
+	_Atomic uint64_t start, end; /* [a] see space_ours */
+	struct mapping *mapping;
+};
+
+struct space {
+	int uffd;
+	unsigned features;
+	int sigbus; /* an empty memfd, where there is no POISON; or -1 */
+	struct space_entry *entries;
+	size_t n, room;
+};
+
+void space_create(struct space *space, int uffd, unsigned features);
+void space_destroy(struct space *space);
+
+/* ---- Mappings by address ---------------------------------------------------*/
+
+/* The mapping at @address, or the growth page of; or NULL. */
+struct mapping *space_find(const struct space *space, uint64_t address);
+
+/* The first entry that ends above @address: its number, or space->n. */
+size_t space_lower(const struct space *space, uint64_t address);
+
+bool space_overlaps(const struct space *space, uint64_t start, uint64_t end);
+
+/* Does [start, end) lie in mappings without a gap? */
+bool space_covers(const struct space *space, uint64_t start, uint64_t end);
+
+/*
+ * Any thread, any signal handler: the first piece of [*start, *end) that is
+ * ours. Copies are read until no change happened meanwhile.
+ */
+bool space_ours(const struct space *space, uint64_t *start, uint64_t *end);
+
+/*
+ * Book @mapping, whose object, addresses and flags are set; takes over its
+ * reference to the object. -ENOMEM.
+ */
+int space_add(struct space *space, struct mapping *mapping);
+
+/* Forget and free a mapping; its object may go with it. */
+void space_remove(struct mapping *mapping);
+
+/* Cut a mapping in two at @address; the lower part keeps the struct. */
+int space_split(struct mapping *mapping, uint64_t address);
+
+/* Change where a mapping lies and how long it is. */
+int space_move(struct mapping *mapping, uint64_t start, uint64_t length);
+
+/* ---- Pages of mappings -----------------------------------------------------*/
+
+static inline uint64_t mapping_page(const struct mapping *mapping,
+				    uint64_t address)
+{
+	return mapping->first + ((address - mapping->start) >> PAGE_SHIFT);
+}
+
+static inline uint64_t mapping_address(const struct mapping *mapping,
+				       uint64_t page)
+{
+	return mapping->start + ((page - mapping->first) << PAGE_SHIFT);
+}
+
+static inline uint64_t mapping_end_page(const struct mapping *mapping)
+{
+	return mapping->first + ((mapping->end - mapping->start) >> PAGE_SHIFT);
+}
+
+/* UFFDIO_REGISTER_MODE_* that it needs. */
+uint64_t mapping_modes(const struct mapping *mapping);
+
+/* From now on its stores are seen; already loaded clean pages too. */
+int mapping_track(struct mapping *mapping);
+
+/* Write-protect its pages that must be, after it was registered anew. */
+void mapping_protect_clean(struct mapping *mapping);
+
+/* Write-protect a run of pages in every mapping that could store there. */
+void object_protect(struct object *object, uint64_t first, uint64_t count);
+
+/* A store to a CLEAN or WRITING page is allowed from now on: it is dirty. */
+void object_dirtied(struct object *object, struct page page);
+
+/* The mapping has this present page now: count it. @page as pages_get gave it,
+   or just set. */
+void mapping_loaded(struct mapping *mapping, struct page page);
+
+/* The page leaves memory: take it out of every mapping's count, and of the
+   table. Its memory is the caller's to punch. */
+void object_unload(struct object *object, struct page page);
+
+/* Show a present page to the sleeper of @fault, and wake it. False: the memfd
+   does not have it after all. */
+bool mapping_show(struct mapping *mapping, struct page page,
+		  const struct fault *fault);
+
+/* SIGBUS at a page, and its sleeper woken to get it. */
+void mapping_poison(struct mapping *mapping, struct page page);
+
+/* The page is in the memfd now: take SIGBUS away wherever it was shown. */
+void object_heal(struct object *object, struct page page);
+
+/* Move the page above a GROWSUP mapping into it, if one more is free above
+   that; else it becomes a stray access. */
+void mapping_grow(struct mapping *mapping);
+
+/* Something above a GROWSUP mapping went: it may grow again. */
+void mapping_regrow(struct mapping *mapping);
+
+void fault_wake(const struct fault *fault);
+
+#endif

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file store: a regular file, through the loop's transfers
+ *
+ *   begin ──► issue ──► transfer ──► transferred ──► wmap_io_done
+ *               └──── short, or EINTR ────┘
+ *
+ * A transfer that ends short is issued again for the rest, until it is whole,
+ * brings nothing (the end of the file, when reading) or fails. How far it has
+ * come is where the transfer's buffer stands.
+ *
+ * O_DIRECT has a descriptor of its own and takes whole 4 KiB blocks; what is
+ * left of them (the last bytes of a write, the rest of a short read) goes
+ * through the page cache by the other descriptor, as does what the file system
+ * refuses with EINVAL because its blocks are larger. The kernel keeps the two
+ * consistent.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io.h"
+#include "mem.h"
+#include "sys.h"
+
+#define LINK_SIZE 32 /* of "/proc/self/fd/N" */
+#define PATH_SIZE 4096
+
+struct file {
+	int fd;
+	int direct; /* of the same file with O_DIRECT, or -1 */
+};
+
+static const enum transfer_operation operations_of[] = {
+	[IO_READ] = TRANSFER_READ,
+	[IO_WRITE] = TRANSFER_WRITE,
+	[IO_FLUSH] = TRANSFER_FLUSH,
+};
+
+/* ---- Transfers ----------------------------------------------------------- */
+
+static size_t transferred_so_far(const struct io *io)
+{
+	return (size_t)((char *)io->transfer.buffer - (char *)io->pub.buffer);
+}
+
+/* Bytes from @offset on that O_DIRECT can take: whole blocks, or 0. */
+static size_t direct_length(const struct file *file,
+			    const struct transfer *rest)
+{
+	if (file->direct < 0 || rest->offset % PAGE)
+		return 0;
+	return page_down(rest->length);
+}
+
+/* Begin what is left, by @fd or, if it allows, by the direct one. */
+static void issue(struct io *io, bool may_be_direct)
+{
+	const struct file *file = io->at->self;
+	struct transfer *transfer = &io->transfer;
+	size_t done = transferred_so_far(io), direct;
+
+	transfer->offset = io->pub.offset + done;
+	transfer->length = io->pub.length - done;
+	transfer->fd = file->fd;
+	direct = may_be_direct ? direct_length(file, transfer) : 0;
+	if (direct) {
+		transfer->length = direct;
+		transfer->fd = file->direct;
+	}
+	loop_transfer(io->loop, transfer);
+}
+
+static bool try_again(int64_t result)
+{
+	return result == -EINTR || result == -EAGAIN;
+}
+
+static void transferred(struct transfer *transfer)
+{
+	struct io *io = container_of(transfer, struct io, transfer);
+	const struct file *file = io->at->self;
+	int64_t result = transfer->result;
+
+	if (try_again(result)) {
+		issue(io, transfer->fd == file->direct);
+		return;
+	}
+	if (result == -EINVAL && transfer->fd == file->direct) {
+		issue(io, false);
+		return;
+	}
+	if (result < 0) {
+		wmap_io_done(&io->pub, result);
+		return;
+	}
+	transfer->buffer = (char *)transfer->buffer + result;
+	if (result > 0 && transferred_so_far(io) < io->pub.length)
+		issue(io, true);
+	else
+		wmap_io_done(&io->pub, (int64_t)transferred_so_far(io));
+}
+
+static void begin(void *self, struct wmap_io *pub)
+{
+	struct io *io = io_of(pub);
+
+	(void)self;
+	io->transfer.operation = operations_of[io->operation];
+	io->transfer.buffer = pub->buffer;
+	io->transfer.done = transferred;
+	issue(io, true);
+}
+
+static int64_t file_length(void *self)
+{
+	const struct file *file = self;
+	struct stat stat;
+	long err = sys_call(SYS_fstat, file->fd, &stat);
+
+	return err < 0 ? err : stat.st_size;
+}
+
+/* ---- Life ---------------------------------------------------------------- */
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		sys_call(SYS_close, fd);
+}
+
+static void file_close(void *self)
+{
+	struct file *file = self;
+
+	close_fd(file->direct);
+	close_fd(file->fd);
+	mem_free(file, sizeof(*file));
+}
+
+static const struct wmap_store_ops operations = {
+	.size = sizeof(operations),
+	.read = begin,
+	.write = begin,
+	.flush = begin,
+	.length = file_length,
+	.close = file_close,
+};
+
+static void link_of(int fd, char link[LINK_SIZE])
+{
+	snprintf(link, LINK_SIZE, "/proc/self/fd/%d", fd);
+}
+
+/* The same file, opened anew; a descriptor or a negative errno. */
+static int open_again(int fd, int flags)
+{
+	char link[LINK_SIZE];
+
+	link_of(fd, link);
+	return (int)sys_call(SYS_openat, AT_FDCWD, link,
+			     flags | O_CLOEXEC | O_NOCTTY);
+}
+
+static void path_of(int fd, char path[PATH_SIZE])
+{
+	char link[LINK_SIZE];
+	long n;
+
+	link_of(fd, link);
+	n = sys_call(SYS_readlinkat, AT_FDCWD, link, path, PATH_SIZE - 1);
+	if (n < 0)
+		n = 0;
+	path[n] = '\0';
+}
+
+static int open_direct(int fd, bool writable)
+{
+	return open_again(fd, (writable ? O_RDWR : O_RDONLY) | O_DIRECT);
+}
+
+int store_file_create(int fd, bool writable, bool direct, const char *name,
+		      struct wmap_store **store)
+{
+	struct file *file = mem_alloc(sizeof(*file));
+	char path[PATH_SIZE];
+	int err;
+
+	if (!file)
+		return -ENOMEM;
+	file->fd = fd;
+	file->direct = -1;
+	if (direct) {
+		err = open_direct(fd, writable);
+		if (err < 0)
+			goto err_alloc;
+		file->direct = err;
+	}
+	if (!name) {
+		path_of(fd, path);
+		name = path;
+	}
+	err = store_create(&operations, file, name, writable, store);
+	if (err)
+		goto err_direct;
+	return 0;
+
+err_direct:
+	close_fd(file->direct);
+err_alloc:
+	mem_free(file, sizeof(*file));
+	return err;
+}
+
+/* ---- A descriptor of our own --------------------------------------------- */
+
+/* 0 if @fd is open for reading, and how; *@flags are those of open(2). */
+static int check_open(int fd, int *flags)
+{
+	long result = sys_call(SYS_fcntl, fd, F_GETFL);
+
+	if (result < 0)
+		return (int)result;
+	if (result & O_PATH)
+		return -EBADF;
+	if ((result & O_ACCMODE) == O_WRONLY)
+		return -EACCES;
+	*flags = (int)result;
+	return 0;
+}
+
+static int check_regular(int fd, struct stat *stat)
+{
+	long err = sys_call(SYS_fstat, fd, stat);
+
+	if (err < 0)
+		return (int)err;
+	return S_ISREG(stat->st_mode) ? 0 : -ENODEV;
+}
+
+/* Writes through a duplicate would obey O_APPEND, and O_DIRECT refuse tails. */
+static int duplicate(int fd, int flags)
+{
+	if (((flags & O_APPEND) && (flags & O_ACCMODE) == O_RDWR) ||
+	    (flags & O_DIRECT))
+		return -EACCES;
+	return (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Another thread may have put another file behind the number meanwhile. */
+static int check_same(int own, const struct stat *stat)
+{
+	struct stat now;
+	int err = check_regular(own, &now);
+
+	if (err)
+		return err;
+	return now.st_dev == stat->st_dev && now.st_ino == stat->st_ino
+		       ? 0
+		       : -EBADF;
+}
+
+int store_file_reopen(int fd, int *result, bool *writable)
+{
+	struct stat stat;
+	int flags = 0, own;
+	int err = check_open(fd, &flags);
+
+	if (!err)
+		err = check_regular(fd, &stat);
+	if (err)
+		return err;
+	own = open_again(fd, flags & O_ACCMODE);
+	if (own < 0)
+		own = duplicate(fd, flags);
+	if (own < 0)
+		return own;
+	err = check_same(own, &stat);
+	if (err) {
+		close_fd(own);
+		return err;
+	}
+	*result = own;
+	*writable = (flags & O_ACCMODE) == O_RDWR;
+	return 0;
+}
+
+struct wmap_store *wmap_store_file(int fd, int flags)
+{
+	struct wmap_store *store;
+	bool writable, direct = flags & WMAP_FILE_DIRECT;
+	int own, err = -EINVAL;
+
+	if (flags & ~WMAP_FILE_DIRECT)
+		goto err;
+	err = store_file_reopen(fd, &own, &writable);
+	if (err)
+		goto err;
+	err = store_file_create(own, writable, direct, NULL, &store);
+	if (err)
+		goto err_own;
+	return store;
+
+err_own:
+	close_fd(own);
+err:
+	errno = -err;
+	return NULL;
+}
+
+/* A file system without locks has nobody to keep away. */
+int store_file_lock(struct wmap_store *store)
+{
+	const struct file *file = store->self;
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = INT64_MAX - 1,
+		.l_len = 1,
+	};
+	long err = sys_call(SYS_fcntl, file->fd, F_OFD_SETLK, &lock);
+
+	return err == -EAGAIN || err == -EACCES ? -EBUSY : 0;
+}

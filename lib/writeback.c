@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing back: dirty pages to their store, in file order
+ *
+ * Of one object one write-back runs at a time, the others wait in its list. It
+ * takes the pages that are dirty when it begins, run by run:
+ *
+ *   protect the run in every mapping        DIRTY -> WRITING
+ *   copy it from the memfd, write the copy
+ *   the store has it                        WRITING -> CLEAN, REDIRTIED -> DIRTY
+ *   the store failed                        both -> DIRTY
+ *
+ * A store before the protection is in the copy; one after it faults, and makes
+ * the page REDIRTIED before it happens: so none is lost, whatever the timing.
+ *
+ * A write that passes its deadline has failed for those who wait, but its pages
+ * stay WRITING until the store answers: a second write could be overtaken by it.
+ */
+#include <string.h>
+
+#include "mem.h"
+#include "pager.h"
+#include "sys.h"
+
+#define RUN_PAGES 256 /* of one write */
+#define WRITES	  8   /* under way at a time */
+
+struct write {
+	struct io io;
+	struct pager *pager;
+	struct object *object;
+	struct writeback *writeback; /* NULL: it waits no longer */
+	uint64_t first, count;
+	uint64_t bytes; /* up to the end of the store */
+};
+
+static void step(struct writeback *writeback);
+
+/* ---- One run -------------------------------------------------------------------*/
+
+static void settle_run(struct write *write, bool written)
+{
+	struct object *object = write->object;
+
+	for (uint64_t i = write->first; i < write->first + write->count; i++) {
+		struct page page = pages_get(&object->pages, i);
+		bool clean = written && page.state == PAGE_WRITING;
+
+		if (page.state == PAGE_WRITING || page.state == PAGE_REDIRTIED)
+			object_set(object, page,
+				   clean ? PAGE_CLEAN : PAGE_DIRTY, page.views);
+	}
+}
+
+static void account(struct write *write)
+{
+	struct pager *pager = write->pager;
+
+	pager->stats.bytes_written += write->bytes;
+	pager->stats.writebacks += write->count;
+	write->object->writebacks_done += write->count;
+	write->object->unflushed = true;
+}
+
+static int write_error(const struct write *write)
+{
+	int64_t result = write->io.result;
+
+	if (result < 0)
+		return (int)result;
+	return (uint64_t)result < write->bytes ? -EIO : 0;
+}
+
+static void run_failed(struct write *write, int error)
+{
+	struct writeback *writeback = write->writeback;
+
+	write->pager->stats.errors++;
+	if (writeback && !writeback->error)
+		writeback->error = error;
+}
+
+static void write_done(struct io *io)
+{
+	struct write *write = container_of(io, struct write, io);
+	struct writeback *writeback = write->writeback;
+
+	if (!io->late)
+		return; /* write_release follows at once */
+	run_failed(write, -ETIMEDOUT);
+	write->writeback = NULL;
+	writeback->in_flight--;
+	step(writeback);
+}
+
+/* The run is over, well or not. */
+static void end_run(struct write *write, int error)
+{
+	struct pager *pager = write->pager;
+
+	if (error)
+		run_failed(write, error);
+	else
+		account(write);
+	settle_run(write, !error);
+	if (write->writeback)
+		write->writeback->in_flight--;
+	staging_put(&pager->staging, write->io.pub.buffer,
+		    write->count << PAGE_SHIFT);
+	object_put(write->object);
+	mem_free(write, sizeof(*write));
+	fills_feed(pager);
+}
+
+static void write_release(struct io *io)
+{
+	struct write *write = container_of(io, struct write, io);
+	struct writeback *writeback = write->writeback;
+
+	end_run(write, write_error(write));
+	if (writeback)
+		step(writeback);
+}
+
+static void protect_run(struct object *object, uint64_t first, uint64_t count)
+{
+	object_protect(object, first, count);
+	for (uint64_t i = first; i < first + count; i++) {
+		struct page page = pages_get(&object->pages, i);
+
+		object_set(object, page, PAGE_WRITING, page.views);
+	}
+}
+
+static struct write *write_create(struct writeback *writeback, uint64_t first,
+				  uint64_t count)
+{
+	struct write *write = mem_alloc(sizeof(*write));
+	void *buffer;
+
+	if (!write)
+		return NULL;
+	buffer = staging_get(&writeback->pager->staging, count << PAGE_SHIFT);
+	if (!buffer) {
+		mem_free(write, sizeof(*write));
+		return NULL;
+	}
+	write->io.pub.buffer = buffer;
+	write->io.operation = IO_WRITE;
+	write->io.done = write_done;
+	write->io.release = write_release;
+	write->pager = writeback->pager;
+	write->writeback = writeback;
+	write->object = object_get(writeback->object);
+	write->first = first;
+	write->count = count;
+	return write;
+}
+
+/* False: no memory for it now. */
+static bool write_run(struct writeback *writeback, uint64_t first,
+		      uint64_t count)
+{
+	struct write *write = write_create(writeback, first, count);
+	uint64_t offset = first << PAGE_SHIFT;
+	int error;
+
+	if (!write)
+		return false;
+	protect_run(write->object, first, count);
+	write->bytes = min_u64(count << PAGE_SHIFT, writeback->limit - offset);
+	write->io.pub.offset = offset;
+	write->io.pub.length = write->bytes;
+	writeback->in_flight++;
+	error = object_read(write->object, first, count, write->io.pub.buffer);
+	if (error)
+		end_run(write, error);
+	else
+		io_start(&write->io, writeback->pager->loop,
+			 write->object->store, writeback->deadline);
+	return true;
+}
+
+/* ---- Beyond the end ------------------------------------------------------------*/
+
+/* What was stored past the end of the store is lost, as with mmap(2), and the
+   page is no longer there. */
+static void forget_page(struct object *object, uint64_t index)
+{
+	struct page page = pages_get(&object->pages, index);
+
+	object_protect(object, index, 1);
+	object_unload(object, page);
+	object_punch(object, index, 1);
+}
+
+/* Where writing ends: at the end of the store, or where the course's mappings
+   do, which make a file longer. */
+static int find_limit(struct object *object, uint64_t *limit)
+{
+	int64_t length = store_length(object->store);
+
+	if (length < 0)
+		return (int)length;
+	*limit = (uint64_t)length;
+	list_for_each(mapping, &object->mappings, struct mapping, of_object)
+		if (mapping->flags & MAPPING_COURSE && mapping->tracked)
+			*limit =
+				max_u64(*limit, (mapping->first << PAGE_SHIFT) +
+							mapping->length);
+	return 0;
+}
+
+/* ---- All of it -------------------------------------------------------------------*/
+
+static uint64_t run_length(const struct writeback *writeback)
+{
+	const uint64_t *from = writeback->indexes + writeback->next;
+	uint64_t left = writeback->n - writeback->next, n = 1;
+
+	while (n < left && n < RUN_PAGES && from[n] == from[0] + n &&
+	       from[n] << PAGE_SHIFT < writeback->limit &&
+	       pages_get(&writeback->object->pages, from[n]).state ==
+		       PAGE_DIRTY)
+		n++;
+	return n;
+}
+
+/* The next run of what was dirty; false if it must wait for memory. */
+static bool next_run(struct writeback *writeback)
+{
+	struct object *object = writeback->object;
+	uint64_t first = writeback->indexes[writeback->next], count = 1;
+
+	if (pages_get(&object->pages, first).state != PAGE_DIRTY) {
+		writeback->next++;
+		return true;
+	}
+	if (first << PAGE_SHIFT >= writeback->limit) {
+		forget_page(object, first);
+	} else {
+		count = run_length(writeback);
+		if (!write_run(writeback, first, count))
+			return false;
+	}
+	writeback->next += count;
+	return true;
+}
+
+static void begin(struct writeback *writeback);
+
+static void finish(struct writeback *writeback)
+{
+	struct object *object = writeback->object;
+
+	mem_free(writeback->indexes, writeback->n * sizeof(uint64_t));
+	list_del(&writeback->link);
+	writeback->done(writeback);
+	if (!list_empty(&object->writebacks))
+		begin(list_first(&object->writebacks, struct writeback, link));
+	object_put(object);
+}
+
+struct flush {
+	struct io io;
+	struct writeback *writeback; /* NULL: it waits no longer */
+};
+
+static void flush_done(struct io *io)
+{
+	struct flush *flush = container_of(io, struct flush, io);
+	struct writeback *writeback = flush->writeback;
+
+	flush->writeback = NULL;
+	if (io->result < 0)
+		writeback->error = (int)io->result;
+	else
+		writeback->object->unflushed = false;
+	finish(writeback);
+}
+
+static void flush_release(struct io *io)
+{
+	mem_free(container_of(io, struct flush, io), sizeof(struct flush));
+}
+
+static void flush_start(struct writeback *writeback)
+{
+	struct flush *flush = mem_alloc(sizeof(*flush));
+
+	if (!flush) {
+		writeback->error = -ENOMEM;
+		finish(writeback);
+		return;
+	}
+	flush->writeback = writeback;
+	flush->io.operation = IO_FLUSH;
+	flush->io.done = flush_done;
+	flush->io.release = flush_release;
+	io_start(&flush->io, writeback->pager->loop, writeback->object->store,
+		 writeback->deadline);
+}
+
+static void step(struct writeback *writeback)
+{
+	while (writeback->next < writeback->n && writeback->in_flight < WRITES)
+		if (!next_run(writeback)) {
+			if (writeback->in_flight)
+				return;
+			writeback->error = -ENOMEM;
+			writeback->next = writeback->n;
+		}
+	if (writeback->next < writeback->n || writeback->in_flight)
+		return;
+	if (writeback->flush && !writeback->error &&
+	    writeback->object->unflushed)
+		flush_start(writeback);
+	else
+		finish(writeback);
+}
+
+/* A write from before this write-back that has not been answered yet. */
+static bool still_writing(const struct writeback *writeback)
+{
+	return pages_count(&writeback->object->pages, writeback->first,
+			   writeback->end,
+			   1u << PAGE_WRITING | 1u << PAGE_REDIRTIED, 0);
+}
+
+static int collect(struct writeback *writeback)
+{
+	int error = pages_collect(&writeback->object->pages, writeback->first,
+				  writeback->end, 1u << PAGE_DIRTY,
+				  &writeback->indexes, &writeback->n);
+
+	return !error && still_writing(writeback) ? -ETIMEDOUT : error;
+}
+
+/* A store that became shorter: what lies beyond is there no longer. */
+static void notice_length(struct object *object, uint64_t length)
+{
+	if (length < object->length)
+		object_drop(object, page_up(length) >> PAGE_SHIFT, UINT64_MAX);
+	object->length = length;
+}
+
+static void begin(struct writeback *writeback)
+{
+	struct object *object = writeback->object;
+
+	writeback->error = find_limit(object, &writeback->limit);
+	if (!writeback->error)
+		notice_length(object, writeback->limit);
+	if (!writeback->error && object->n_dirty)
+		writeback->error = collect(writeback);
+	step(writeback);
+}
+
+void writeback_start(struct pager *pager, struct writeback *writeback)
+{
+	struct object *object = object_get(writeback->object);
+	bool idle = list_empty(&object->writebacks);
+
+	writeback->pager = pager;
+	writeback->indexes = NULL;
+	writeback->n = writeback->next = 0;
+	writeback->in_flight = 0;
+	writeback->error = 0;
+	list_add(&object->writebacks, &writeback->link);
+	if (idle)
+		begin(writeback);
+}
+
+/* ---- Dropping ----------------------------------------------------------------*/
+
+/* Drop the pages in one of @states. */
+static void drop(struct object *object, uint64_t first, uint64_t end,
+		 unsigned states)
+{
+	uint64_t *indexes;
+	size_t n, run;
+
+	if (pages_collect(&object->pages, first, end, states, &indexes, &n))
+		return;
+	for (size_t i = 0; i < n; i += run) {
+		for (run = 1; i + run < n; run++)
+			if (indexes[i + run] != indexes[i] + run)
+				break;
+		for (size_t k = i; k < i + run; k++)
+			object_unload(object,
+				      pages_get(&object->pages, indexes[k]));
+		object_punch(object, indexes[i], run);
+	}
+	mem_free(indexes, n * sizeof(*indexes));
+}
+
+/*
+ * A clean page is protected wherever it could be stored to. A thread that
+ * stores now gets a write-protect fault; by the time it is resolved the page
+ * is ABSENT, its thread is woken, and faults again for a missing page.
+ */
+void object_drop(struct object *object, uint64_t first, uint64_t end)
+{
+	if (object->memfd >= 0)
+		drop(object, first, end, 1u << PAGE_CLEAN);
+}
+
+void object_forget(struct object *object, uint64_t first, uint64_t end)
+{
+	drop(object, first, end, STATES_PRESENT);
+}
