@@ -81,7 +81,7 @@ static int take_options(struct client_map *map,
 	map->grain = 1;
 	if (!options)
 		return 0;
-	if (options->size < sizeof(*options))
+	if (options->size != sizeof(*options))
 		return -EINVAL;
 	grain = options->grain ? options->grain : PAGE;
 	if (grain & (grain - 1) || grain < PAGE || grain > GRAIN_MAX)
@@ -97,12 +97,14 @@ static int take_options(struct client_map *map,
 /* The largest object: page numbers have 36 bits. */
 #define OBJECT_MAX (PAGE << 36)
 
+/* A length that is too long in itself is for the address space to refuse. */
 static int check_offset(off_t offset, size_t length)
 {
+	uint64_t most = min_u64(length, OBJECT_MAX);
+
 	if (offset % (off_t)PAGE)
 		return -EINVAL;
-	if (offset < 0 || (uint64_t)offset > OBJECT_MAX ||
-	    (api_length_ok(length) && length > OBJECT_MAX - (uint64_t)offset))
+	if (offset < 0 || (uint64_t)offset > OBJECT_MAX - most)
 		return -EOVERFLOW;
 	return 0;
 }
@@ -192,16 +194,13 @@ static int call_range(struct message *message, const void *addr, size_t length)
 
 int wmap_protect(void *addr, size_t length, int prot)
 {
-	struct message message = {
-		.kind = MESSAGE_PROTECT,
-		.protect.prot = prot,
-	};
-	int error = prot & ~PROTS ? -EINVAL :
-				    call_range(&message, addr, length);
+	uint64_t start = (uint64_t)addr;
 
-	if (!error && length)
-		error = sys_protect((uint64_t)addr, page_up(length), prot);
-	return api_result(error);
+	if (prot & ~PROTS || !range_ok(addr, length))
+		return api_result(-EINVAL);
+	if (!length)
+		return 0;
+	return api_result(client_protect(start, page_up(length), prot));
 }
 
 int wmap_sync(void *addr, size_t length, int flags)
@@ -280,7 +279,7 @@ static int check_size(const void *theirs, size_t known)
 
 	if (error)
 		return error;
-	return size < known ? -EINVAL : 0;
+	return size != known ? -EINVAL : 0;
 }
 
 ssize_t wmap_mapping_list(struct wmap_mapping_info *infos, size_t n)

@@ -102,30 +102,54 @@ void books_move(struct pager *pager, struct message *message)
 
 /* ---- Protecting --------------------------------------------------------------------*/
 
-static int protect_mapping(struct mapping *mapping,
-			   const struct message *message)
+static int protect_mapping(struct mapping *mapping, int prot)
 {
-	int prot = message->protect.prot, error = 0;
-	bool whole = message->address <= mapping->start &&
-		     message_end(message) >= mapping->end;
+	int error = 0;
 
+	if (mapping->prot == prot)
+		return 0;
 	if (books_tracks(mapping->object, prot, mapping->flags)) {
-		if (!mapping->object->store->writable)
+		if (!mapping->may_write)
 			return -EACCES;
 		error = books_lock(mapping->object);
 		if (!error)
 			error = mapping_track(mapping);
 	}
 	if (!error)
-		mapping->prot = whole ? prot : mapping->prot | prot;
+		mapping->prot = prot;
 	return error;
+}
+
+/* A piece that is protected differently becomes a mapping of its own. */
+static int protect_range(struct space *space, const struct message *message)
+{
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+	int error = books_cut(space, start);
+
+	if (!error)
+		error = books_cut(space, end);
+	if (error)
+		return error;
+	for_each_in(mapping, space, start, end)
+		if (!error)
+			error = protect_mapping(mapping, message->protect.prot);
+	return error;
+}
+
+static void protect_again(struct space *space, const struct message *message)
+{
+	struct mapping *mapping;
+
+	for_each_in(mapping, space, message->address, message_end(message))
+		if (mapping->tracked)
+			mapping_protect_clean(mapping);
 }
 
 void books_protect(struct pager *pager, struct message *message)
 {
 	struct space *space = &pager->space;
 	uint64_t start = message->address, end = message_end(message);
-	struct mapping *mapping;
 	int error = 0;
 
 	if (books_closing(space, start, end)) {
@@ -134,13 +158,10 @@ void books_protect(struct pager *pager, struct message *message)
 	}
 	if (!space_covers(space, start, end))
 		error = -ENOMEM;
+	else if (message->protect.moved)
+		protect_again(space, message);
 	else
-		for_each_in(mapping, space, start, end) {
-			if (message->protect.moved && mapping->tracked)
-				mapping_protect_clean(mapping);
-			else if (!message->protect.moved && !error)
-				error = protect_mapping(mapping, message);
-		}
+		error = protect_range(space, message);
 	message_answer(message, error);
 }
 

@@ -143,6 +143,14 @@ int books_lock(struct object *object)
 
 /* ---- Mapping ---------------------------------------------------------------------*/
 
+static bool may_write(const struct object *object,
+		      const struct message *message)
+{
+	if (message->map.file >= 0)
+		return message->map.writable;
+	return !object->store || object->store->writable;
+}
+
 /* Books an object's mapping; takes over the reference to the object. */
 static int book(struct pager *pager, struct message *message,
 		struct object *object)
@@ -163,6 +171,7 @@ static int book(struct pager *pager, struct message *message,
 	mapping->grain = message->map.grain;
 	mapping->deadline = message->map.deadline;
 	mapping->growing = message->map.growing;
+	mapping->may_write = may_write(object, message);
 	mapping->tracked = books_tracks(object, mapping->prot, mapping->flags);
 	error = object_reach(object, mapping->first + pages + mapping->growing);
 	if (!error)
@@ -191,7 +200,7 @@ void books_map(struct pager *pager, struct message *message)
 		return;
 	}
 	stores = books_tracks(object, message->map.prot, message->map.flags);
-	if (stores && !object->store->writable)
+	if (stores && !may_write(object, message))
 		error = -EACCES;
 	else if (stores)
 		error = books_lock(object);

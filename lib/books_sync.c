@@ -97,14 +97,14 @@ void books_sync(struct pager *pager, struct message *message)
 	join_end(&syncing->join, 0);
 }
 
-static void drop_shared(struct pager *pager, struct message *message)
+static void drop_clean(struct pager *pager, struct message *message)
 {
 	struct space *space = &pager->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
 
 	for_each_in(mapping, space, start, end)
-		if (mapping->flags & WMAP_SHARED && mapping->object->store)
+		if (mapping->object->store)
 			object_drop(
 				mapping->object,
 				mapping_page(mapping,
@@ -138,7 +138,7 @@ static void drop_finish(struct join *join)
 	int error = join->error;
 
 	/* What was stored to meanwhile, or could not be written, stays. */
-	drop_shared(syncing->pager, message);
+	drop_clean(syncing->pager, message);
 	drop_plain(message, &syncing->pager->space);
 	mem_free(syncing, sizeof(*syncing));
 	message_answer(message, error);

@@ -71,7 +71,7 @@ static void tell(const struct mapping *mapping, struct wmap_mapping_info *info)
 	info->faults = mapping->faults;
 	info->fills = mapping->fills;
 	info->writebacks = object->writebacks_done;
-	info->errors = mapping->errors;
+	info->errors = mapping->errors + object->write_errors;
 	strcpy(info->name, object->store ? object->store->name : "zero");
 	/* A plain object's pages are numbered from 0, which is no offset. */
 	if (!object->store)

@@ -61,6 +61,9 @@ int client_unmap_exact(uint64_t address);
 /* Whatever is ours of [start, end). */
 int client_unmap(uint64_t start, uint64_t end);
 
+/* Whole pages, all of them ours. */
+int client_protect(uint64_t address, uint64_t length, int prot);
+
 /* @exact: as wremap, else as mremap. @flags: WMAP_MAYMOVE, WMAP_FIXED. */
 int client_remap(uint64_t address, uint64_t length, uint64_t new_length,
 		 int flags, bool exact, uint64_t *new_address);

@@ -225,13 +225,20 @@ int client_unmap_exact(uint64_t address)
 }
 
 /*
- * Unmapping the middle of a mapping makes the kernel split it, which may fail.
+ * Changing the middle of a mapping makes the kernel split it, which may fail.
  * So it is split first, by an advice that changes nothing else, while failing
  * still leaves everything as it was.
  */
 static int split(uint64_t start, uint64_t length)
 {
-	return (int)sys_call(SYS_madvise, start, length, MADV_DONTDUMP);
+	int error = (int)sys_call(SYS_madvise, start, length, MADV_DONTDUMP);
+
+	return error == -EAGAIN ? -ENOMEM : error;
+}
+
+static void unsplit(uint64_t start, uint64_t length)
+{
+	sys_call(SYS_madvise, start, length, MADV_DODUMP);
 }
 
 static int unmap_piece(uint64_t start, uint64_t end)
@@ -247,7 +254,7 @@ static int unmap_piece(uint64_t start, uint64_t end)
 		return error;
 	error = client_call(&message);
 	if (error) {
-		sys_call(SYS_madvise, start, end - start, MADV_DODUMP);
+		unsplit(start, end - start);
 		return error;
 	}
 	return unmap_booked(&message, start, message.unmap.mapped);
@@ -264,6 +271,29 @@ int client_unmap(uint64_t start, uint64_t end)
 		start = (uint64_t)piece + length;
 		error = unmap_piece((uint64_t)piece, start);
 	}
+	return error;
+}
+
+/* ---- Protecting ------------------------------------------------------------ */
+
+int client_protect(uint64_t address, uint64_t length, int prot)
+{
+	struct message message = {
+		.kind = MESSAGE_PROTECT,
+		.address = address,
+		.length = length,
+		.protect.prot = prot,
+	};
+	int error;
+
+	if (!wmap_range_ours((void *)address, length))
+		return -ENOMEM;
+	error = split(address, length);
+	if (!error)
+		error = client_call(&message);
+	if (!error)
+		error = sys_protect(address, length, prot);
+	unsplit(address, length);
 	return error;
 }
 

@@ -158,6 +158,19 @@ static int put_behind(struct object *object, uint64_t first, uint64_t count,
 	return error;
 }
 
+/* Show a run that was written to the memfd through a private mapping. */
+static bool show_run(struct mapping *via, uint64_t first, uint64_t count)
+{
+	uint64_t done;
+
+	uffd_continue(via->space->uffd, mapping_address(via, first),
+		      count << PAGE_SHIFT, 0, &done);
+	done >>= PAGE_SHIFT;
+	for (uint64_t i = first; i < first + done; i++)
+		mapping_loaded(via, pages_get(&via->object->pages, i));
+	return done == count;
+}
+
 /* *@woken: every thread that slept on one of them through @via is awake. */
 static int put(struct object *object, struct mapping *via, uint64_t first,
 	       uint64_t count, const char *buffer, bool write, bool *woken)
@@ -172,8 +185,11 @@ static int put(struct object *object, struct mapping *via, uint64_t first,
 		if (!error || object->memfd < 0)
 			return error;
 	}
-	return put_behind(object, first + done, count - done,
-			  buffer + (done << PAGE_SHIFT));
+	error = put_behind(object, first + done, count - done,
+			   buffer + (done << PAGE_SHIFT));
+	if (!error && via && !(via->flags & WMAP_SHARED))
+		*woken = show_run(via, first, count);
+	return error;
 }
 
 /* ---- Runs ----------------------------------------------------------------------*/
@@ -331,17 +347,34 @@ static void land(struct fill *fill, uint64_t bytes)
 
 static void pump_prefetches(struct pager *pager);
 
+/* Of @bytes that were read, those that lie before the end of the store. */
+static int64_t up_to_end(const struct fill *fill, int64_t bytes)
+{
+	int64_t length, from = (int64_t)fill->io.pub.offset;
+
+	if (fill->object->store->ends_reads)
+		return bytes;
+	length = store_length(fill->object->store);
+	if (length < 0)
+		return length;
+	return length <= from ? 0 : (int64_t)min_u64(bytes, length - from);
+}
+
 static void settle(struct io *io)
 {
 	struct fill *fill = container_of(io, struct fill, io);
 
+	int64_t bytes = io->result;
+
 	list_del(&fill->link);
-	if (io->result < 0) {
-		fail(fill, (int)io->result);
-	} else {
-		fill->pager->stats.bytes_read += (uint64_t)io->result;
-		land(fill, (uint64_t)io->result);
+	if (bytes >= 0) {
+		fill->pager->stats.bytes_read += (uint64_t)bytes;
+		bytes = up_to_end(fill, bytes);
 	}
+	if (bytes < 0)
+		fail(fill, (int)bytes);
+	else
+		land(fill, (uint64_t)bytes);
 	if (fill->join)
 		join_end(fill->join, 0);
 }

@@ -54,6 +54,7 @@ struct wmap_store {
 	_Atomic unsigned references; /* the last put orders after all others */
 	struct workers *workers; /* NULL: functions run on the loop's thread */
 	bool writable;		 /* ops.write is there and allowed */
+	bool ends_reads; /* what it reads never lies past its end: a file */
 };
 
 /* An io of ours, behind what the store's functions are given. */

@@ -59,6 +59,7 @@ struct object {
 	size_t retries;	  /* tries to read such pages again */
 	int error;	  /* of a write that nobody was told of yet, or 0 */
 	uint64_t writebacks_done; /* pages */
+	uint64_t write_errors;	  /* writes that failed */
 };
 
 #define VIEW_OWN PAGES_VIEWS

@@ -41,6 +41,7 @@ struct mapping {
 	int advice;
 	uint64_t grain; /* pages that one fault brings */
 	uint64_t deadline;
+	bool may_write; /* its descriptor, or store, was for writing */
 	bool tracked;
 	bool closing;	  /* stores are held until it is unmapped, or not */
 	struct list held; /* fault.link */

@@ -76,6 +76,7 @@ static void run_failed(struct write *write, int error)
 	struct writeback *writeback = write->writeback;
 
 	write->pager->stats.errors++;
+	write->object->write_errors++;
 	if (writeback && !writeback->error)
 		writeback->error = error;
 }
@@ -194,20 +195,45 @@ static void forget_page(struct object *object, uint64_t index)
 	object_punch(object, index, 1);
 }
 
-/* Where writing ends: at the end of the store, or where the course's mappings
-   do, which make a file longer. */
+static bool course_only(const struct object *object)
+{
+	list_for_each(mapping, &object->mappings, struct mapping, of_object)
+		if (!(mapping->flags & MAPPING_COURSE))
+			return false;
+	return true;
+}
+
+/* A store that became shorter: what lies beyond is there no longer. */
+static void notice_length(struct object *object, uint64_t length)
+{
+	if (length < object->length && !course_only(object))
+		object_drop(object, page_up(length) >> PAGE_SHIFT, UINT64_MAX);
+	object->length = length;
+}
+
+/* Where writing through this mapping ends. */
+static uint64_t end_of(const struct mapping *mapping, uint64_t length)
+{
+	if (mapping->flags & MAPPING_COURSE)
+		return (mapping->first << PAGE_SHIFT) + mapping->length;
+	return length;
+}
+
+/*
+ * Where writing ends: for the course's mappings where they do, which may make a
+ * file longer; for others at the end of the store.
+ */
 static int find_limit(struct object *object, uint64_t *limit)
 {
 	int64_t length = store_length(object->store);
 
 	if (length < 0)
 		return (int)length;
-	*limit = (uint64_t)length;
+	notice_length(object, (uint64_t)length);
+	*limit = 0;
 	list_for_each(mapping, &object->mappings, struct mapping, of_object)
-		if (mapping->flags & MAPPING_COURSE && mapping->tracked)
-			*limit =
-				max_u64(*limit, (mapping->first << PAGE_SHIFT) +
-							mapping->length);
+		if (mapping->tracked)
+			*limit = max_u64(*limit, end_of(mapping, length));
 	return 0;
 }
 
@@ -336,21 +362,11 @@ static int collect(struct writeback *writeback)
 	return !error && still_writing(writeback) ? -ETIMEDOUT : error;
 }
 
-/* A store that became shorter: what lies beyond is there no longer. */
-static void notice_length(struct object *object, uint64_t length)
-{
-	if (length < object->length)
-		object_drop(object, page_up(length) >> PAGE_SHIFT, UINT64_MAX);
-	object->length = length;
-}
-
 static void begin(struct writeback *writeback)
 {
 	struct object *object = writeback->object;
 
 	writeback->error = find_limit(object, &writeback->limit);
-	if (!writeback->error)
-		notice_length(object, writeback->limit);
 	if (!writeback->error && object->n_dirty)
 		writeback->error = collect(writeback);
 	step(writeback);

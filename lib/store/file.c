@@ -204,6 +204,7 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
 	err = store_create(&operations, file, name, writable, store);
 	if (err)
 		goto err_direct;
+	(*store)->ends_reads = true;
 	return 0;
 
 err_direct:
