@@ -7,11 +7,15 @@
 
 void message_answer(struct message *message, int result)
 {
+	uint32_t before;
+
 	message->result = result;
-	atomic_store_explicit(&message->answered, 1, memory_order_release);
+	before = atomic_exchange_explicit(&message->state, MESSAGE_ANSWERED,
+					  memory_order_acq_rel);
 	/* The message may be gone already: then this wakes nobody, or somebody
 	   who looks again. */
-	sys_call(SYS_futex, &message->answered, FUTEX_WAKE_PRIVATE, 1);
+	if (before == MESSAGE_SLEPT_ON)
+		sys_call(SYS_futex, &message->state, FUTEX_WAKE_PRIVATE, 1);
 }
 
 static bool objects_left(const struct pager *pager)

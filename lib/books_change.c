@@ -137,13 +137,15 @@ static int protect_range(struct space *space, const struct message *message)
 	return error;
 }
 
-static void protect_again(struct space *space, const struct message *message)
+static int protect_again(struct space *space, const struct message *message)
 {
 	struct mapping *mapping;
+	int error = 0;
 
 	for_each_in(mapping, space, message->address, message_end(message))
-		if (mapping->tracked)
-			mapping_protect_clean(mapping);
+		if (mapping->tracked && !error)
+			error = mapping_protect_clean(mapping);
+	return error;
 }
 
 void books_protect(struct pager *pager, struct message *message)
@@ -159,7 +161,7 @@ void books_protect(struct pager *pager, struct message *message)
 	if (!space_covers(space, start, end))
 		error = -ENOMEM;
 	else if (message->protect.moved)
-		protect_again(space, message);
+		error = protect_again(space, message);
 	else
 		error = protect_range(space, message);
 	message_answer(message, error);

@@ -55,7 +55,21 @@ static void run_message(struct post *post)
 
 static bool answered(struct message *message)
 {
-	return atomic_load_explicit(&message->answered, memory_order_acquire);
+	return atomic_load_explicit(&message->state, memory_order_acquire) ==
+	       MESSAGE_ANSWERED;
+}
+
+static void sleep_on(struct message *message)
+{
+	uint32_t sent = MESSAGE_SENT;
+
+	/* Fails if the answer came meanwhile, or after a spurious wake. */
+	atomic_compare_exchange_strong_explicit(&message->state, &sent,
+						MESSAGE_SLEPT_ON,
+						memory_order_relaxed,
+						memory_order_relaxed);
+	sys_call(SYS_futex, &message->state, FUTEX_WAIT_PRIVATE,
+		 MESSAGE_SLEPT_ON, NULL);
 }
 
 static void wait_for(struct message *message)
@@ -69,8 +83,7 @@ static void wait_for(struct message *message)
 		sys_call(SYS_sched_yield);
 	}
 	while (!answered(message))
-		sys_call(SYS_futex, &message->answered, FUTEX_WAIT_PRIVATE, 0,
-			 NULL);
+		sleep_on(message);
 }
 
 int client_call(struct message *message)
@@ -83,7 +96,8 @@ int client_call(struct message *message)
 		return -EDEADLK;
 	message->pager = to;
 	message->post.run = run_message;
-	atomic_store_explicit(&message->answered, 0, memory_order_relaxed);
+	atomic_store_explicit(&message->state, MESSAGE_SENT,
+			      memory_order_relaxed);
 	loop_post(to->loop, &message->post);
 	wait_for(message);
 	return message->result;

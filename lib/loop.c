@@ -50,11 +50,16 @@ uint64_t time_now(void)
 
 /* ---- Posts --------------------------------------------------------------- */
 
+/* EAGAIN: so many are due that the owner wakes anyway. Else no way is known for
+   it to fail; but the post depends on it. */
 static void write_wake(int fd)
 {
 	uint64_t one = 1;
+	long n;
 
-	sys_call(SYS_write, fd, &one, sizeof(one));
+	do
+		n = sys_call(SYS_write, fd, &one, sizeof(one));
+	while (n < 0 && n != -EAGAIN && n != -EBADF);
 }
 
 void loop_post(struct loop *loop, struct post *post)

@@ -35,34 +35,47 @@ static bool shows(const struct mapping *mapping, uint64_t index)
 
 /* ---- Protecting --------------------------------------------------------------*/
 
-/* Protect what [first, end) and the mapping have in common. */
-static void protect_pages(struct mapping *mapping, uint64_t first, uint64_t end)
+/*
+ * Protect what [first, end) and the mapping have in common. Where there is no
+ * memory (yet, or any more) there is nothing to store to.
+ */
+static int protect_pages(struct mapping *mapping, uint64_t first, uint64_t end)
 {
+	int error;
+
 	first = max_u64(first, mapping->first);
 	end = min_u64(end, mapping_end_page(mapping));
-	if (first < end)
-		uffd_protect(mapping->space->uffd,
+	if (first >= end)
+		return 0;
+	error = uffd_protect(mapping->space->uffd,
 			     mapping_address(mapping, first),
 			     (end - first) << PAGE_SHIFT);
+	return error == -ENOENT || error == -ESRCH ? 0 : error;
 }
 
-void object_protect(struct object *object, uint64_t first, uint64_t count)
+int object_protect(struct object *object, uint64_t first, uint64_t count)
 {
+	int error = 0;
+
 	list_for_each(mapping, &object->mappings, struct mapping, of_object)
-		if (mapping->tracked)
-			protect_pages(mapping, first, first + count);
+		if (mapping->tracked && !error)
+			error = protect_pages(mapping, first, first + count);
+	return error;
 }
 
-void mapping_protect_clean(struct mapping *mapping)
+int mapping_protect_clean(struct mapping *mapping)
 {
 	const unsigned states = 1u << PAGE_CLEAN | 1u << PAGE_WRITING;
 	struct page page;
 	uint64_t cursor = 0;
+	int error = 0;
 
-	while (pages_next(&mapping->object->pages, mapping->first,
-			  mapping_end_page(mapping), &cursor, &page))
+	while (!error && pages_next(&mapping->object->pages, mapping->first,
+				    mapping_end_page(mapping), &cursor, &page))
 		if (page_is(page, states))
-			protect_pages(mapping, page.index, page.index + 1);
+			error = protect_pages(mapping, page.index,
+					      page.index + 1);
+	return error;
 }
 
 int mapping_track(struct mapping *mapping)
@@ -75,10 +88,10 @@ int mapping_track(struct mapping *mapping)
 	error = uffd_register(mapping->space->uffd, mapping->start,
 			      mapping->end - mapping->start,
 			      mapping_modes(mapping));
+	if (!error)
+		error = mapping_protect_clean(mapping);
 	if (error)
 		mapping->tracked = false;
-	else
-		mapping_protect_clean(mapping);
 	return error;
 }
 
@@ -181,9 +194,24 @@ static void cover(struct mapping *mapping, uint64_t address)
 	uffd_wake(space->uffd, address, PAGE);
 }
 
+/*
+ * A page that was protected and then dropped has left a mark in the page table,
+ * over which POISON does not go: take it away first.
+ */
+static int poison(int uffd, uint64_t address)
+{
+	uint64_t done;
+	int error = uffd_poison(uffd, address, PAGE, &done);
+
+	if (error != -EEXIST)
+		return error;
+	uffd_unmark(uffd, address, PAGE);
+	return uffd_poison(uffd, address, PAGE, &done);
+}
+
 void mapping_poison(struct mapping *mapping, struct page page)
 {
-	uint64_t address = mapping_address(mapping, page.index), done;
+	uint64_t address = mapping_address(mapping, page.index);
 
 	mapping->errors++;
 	if (!page_is(page, STATES_PRESENT)) {
@@ -193,7 +221,7 @@ void mapping_poison(struct mapping *mapping, struct page page)
 	}
 	if (!(mapping->space->features & WMAP_FEATURE_POISON))
 		cover(mapping, address);
-	else if (uffd_poison(mapping->space->uffd, address, PAGE, &done))
+	else if (poison(mapping->space->uffd, address))
 		uffd_wake(mapping->space->uffd, address, PAGE);
 }
 

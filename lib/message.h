@@ -31,14 +31,16 @@ enum message_kind {
 	MESSAGE_KINDS
 };
 
+enum message_state { MESSAGE_SENT, MESSAGE_SLEPT_ON, MESSAGE_ANSWERED };
+
 struct message {
 	struct post post;
 	struct pager *pager;
 	enum message_kind kind;
-	_Atomic uint32_t answered; /* [a] released by the pager after all else,
-				      acquired by the sender */
-	int result;		   /* 0 or a negative errno */
-	uint64_t address, length;  /* in: the range, in bytes */
+	_Atomic uint32_t state;	  /* [a] the pager releases the answer with
+				      it, the sender acquires it */
+	int result;		  /* 0 or a negative errno */
+	uint64_t address, length; /* in: the range, in bytes */
 	union {
 		struct {
 			int prot, flags;	  /* in */

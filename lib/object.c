@@ -142,12 +142,13 @@ int object_write(struct object *object, uint64_t first, uint64_t count,
 	return 0;
 }
 
-void object_punch(struct object *object, uint64_t first, uint64_t count)
+int object_punch(struct object *object, uint64_t first, uint64_t count)
 {
-	if (object->memfd >= 0)
-		sys_call(SYS_fallocate, object->memfd,
-			 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 first << PAGE_SHIFT, count << PAGE_SHIFT);
+	if (object->memfd < 0)
+		return 0;
+	return (int)sys_call(SYS_fallocate, object->memfd,
+			     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			     first << PAGE_SHIFT, count << PAGE_SHIFT);
 }
 
 /* ---- States ----------------------------------------------------------------*/

@@ -98,7 +98,7 @@ int object_write(struct object *object, uint64_t first, uint64_t count,
 		 const void *buffer);
 
 /* Take the memory of [first, first + count) back; states are the caller's. */
-void object_punch(struct object *object, uint64_t first, uint64_t count);
+int object_punch(struct object *object, uint64_t first, uint64_t count);
 
 int view_create(struct object *object, uint64_t first, uint64_t end,
 		struct view **view);

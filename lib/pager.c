@@ -41,7 +41,8 @@ static void take_fault(struct pager *pager, const struct uffd_msg *message,
 	fault_resolve(pager, fault);
 }
 
-/* Read until fewer came than there was room for: then none was left. */
+/* Read until fewer came than there was room for: then none was left. No way is
+   known for it to fail, but sleepers depend on it. */
 static void faults_read(struct watch *watch)
 {
 	struct pager *pager = container_of(watch, struct pager, faults);
@@ -55,7 +56,8 @@ static void faults_read(struct watch *watch)
 		since = time_now();
 		for (long i = 0; i * (long)sizeof(*messages) < n; i++)
 			take_fault(pager, &messages[i], since);
-	} while (n == sizeof(messages) || n == -EINTR);
+	} while (n == sizeof(messages) ||
+		 (n < 0 && n != -EAGAIN && n != -EBADF));
 }
 
 static void retry_sick(struct timer *timer)

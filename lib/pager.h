@@ -98,6 +98,8 @@ struct writeback {
 	uint64_t *indexes, n, next;
 	uint64_t limit, deadline;
 	unsigned in_flight;
+	bool parked, waited; /* for writes of earlier ones, and no longer */
+	struct timer patience;
 };
 
 /*

@@ -138,10 +138,11 @@ uint64_t mapping_modes(const struct mapping *mapping);
 int mapping_track(struct mapping *mapping);
 
 /* Write-protect its pages that must be, after it was registered anew. */
-void mapping_protect_clean(struct mapping *mapping);
+int mapping_protect_clean(struct mapping *mapping);
 
-/* Write-protect a run of pages in every mapping that could store there. */
-void object_protect(struct object *object, uint64_t first, uint64_t count);
+/* Write-protect a run of pages in every mapping that could store there. On
+   failure some may not be. */
+int object_protect(struct object *object, uint64_t first, uint64_t count);
 
 /* A store to a CLEAN or WRITING page is allowed from now on: it is dirty. */
 void object_dirtied(struct object *object, struct page page);

@@ -220,6 +220,8 @@ int sys_place(int uffd, uint64_t address, uint64_t length, int prot,
 
 /* ---- uffd ------------------------------------------------------------------*/
 
+#define TRIES 100
+
 static int uffd_ioctl(int uffd, unsigned long request, void *argument)
 {
 	return (int)sys_call(SYS_ioctl, uffd, request, argument);
@@ -321,9 +323,18 @@ int uffd_unprotect(int uffd, uint64_t address, uint64_t length)
 	return write_protect(uffd, address, length, 0);
 }
 
+int uffd_unmark(int uffd, uint64_t address, uint64_t length)
+{
+	return write_protect(uffd, address, length,
+			     UFFDIO_WRITEPROTECT_MODE_DONTWAKE);
+}
+
 void uffd_wake(int uffd, uint64_t address, uint64_t length)
 {
 	struct uffdio_range range = { .start = address, .len = length };
+	int tries = 0;
 
-	uffd_ioctl(uffd, UFFDIO_WAKE, &range);
+	/* No way is known for it to fail; but a sleeper depends on it. */
+	while (uffd_ioctl(uffd, UFFDIO_WAKE, &range) && ++tries < TRIES)
+		sys_call(SYS_sched_yield);
 }

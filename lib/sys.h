@@ -120,6 +120,7 @@ int uffd_continue(int uffd, uint64_t address, uint64_t length, uint64_t mode,
 int uffd_poison(int uffd, uint64_t address, uint64_t length, uint64_t *done);
 int uffd_protect(int uffd, uint64_t address, uint64_t length);
 int uffd_unprotect(int uffd, uint64_t address, uint64_t length); /* and wake */
+int uffd_unmark(int uffd, uint64_t address, uint64_t length); /* wakes nobody */
 void uffd_wake(int uffd, uint64_t address, uint64_t length);
 
 #endif

@@ -15,6 +15,8 @@
  *
  * A write that passes its deadline has failed for those who wait, but its pages
  * stay WRITING until the store answers: a second write could be overtaken by it.
+ * A write-back that finds such pages is parked until they are settled, or until
+ * its own deadline has passed.
  */
 #include <string.h>
 
@@ -35,6 +37,7 @@ struct write {
 };
 
 static void step(struct writeback *writeback);
+static void unpark(struct object *object);
 
 /* ---- One run -------------------------------------------------------------------*/
 
@@ -118,19 +121,28 @@ static void write_release(struct io *io)
 	struct write *write = container_of(io, struct write, io);
 	struct writeback *writeback = write->writeback;
 
+	struct object *object = object_get(write->object);
+
 	end_run(write, write_error(write));
 	if (writeback)
 		step(writeback);
+	else
+		unpark(object);
+	object_put(object);
 }
 
-static void protect_run(struct object *object, uint64_t first, uint64_t count)
+static int protect_run(struct object *object, uint64_t first, uint64_t count)
 {
-	object_protect(object, first, count);
+	int error = object_protect(object, first, count);
+
+	if (error)
+		return error;
 	for (uint64_t i = first; i < first + count; i++) {
 		struct page page = pages_get(&object->pages, i);
 
 		object_set(object, page, PAGE_WRITING, page.views);
 	}
+	return 0;
 }
 
 static struct write *write_create(struct writeback *writeback, uint64_t first,
@@ -168,12 +180,14 @@ static bool write_run(struct writeback *writeback, uint64_t first,
 
 	if (!write)
 		return false;
-	protect_run(write->object, first, count);
+	error = protect_run(write->object, first, count);
 	write->bytes = min_u64(count << PAGE_SHIFT, writeback->limit - offset);
 	write->io.pub.offset = offset;
 	write->io.pub.length = write->bytes;
 	writeback->in_flight++;
-	error = object_read(write->object, first, count, write->io.pub.buffer);
+	if (!error)
+		error = object_read(write->object, first, count,
+				    write->io.pub.buffer);
 	if (error)
 		end_run(write, error);
 	else
@@ -190,9 +204,8 @@ static void forget_page(struct object *object, uint64_t index)
 {
 	struct page page = pages_get(&object->pages, index);
 
-	object_protect(object, index, 1);
-	object_unload(object, page);
-	object_punch(object, index, 1);
+	if (!object_punch(object, index, 1))
+		object_unload(object, page);
 }
 
 static bool course_only(const struct object *object)
@@ -366,10 +379,41 @@ static void begin(struct writeback *writeback)
 {
 	struct object *object = writeback->object;
 
+	if (!writeback->waited && still_writing(writeback)) {
+		writeback->parked = true;
+		loop_timer_start(writeback->pager->loop, &writeback->patience,
+				 time_now() + writeback->deadline);
+		return;
+	}
 	writeback->error = find_limit(object, &writeback->limit);
 	if (!writeback->error && object->n_dirty)
 		writeback->error = collect(writeback);
 	step(writeback);
+}
+
+static void proceed(struct timer *timer)
+{
+	struct writeback *writeback =
+		container_of(timer, struct writeback, patience);
+
+	writeback->parked = false;
+	writeback->waited = true;
+	begin(writeback);
+}
+
+/* A write of an earlier write-back was answered after all. */
+static void unpark(struct object *object)
+{
+	struct writeback *first;
+
+	if (list_empty(&object->writebacks))
+		return;
+	first = list_first(&object->writebacks, struct writeback, link);
+	if (!first->parked || still_writing(first))
+		return;
+	first->parked = false;
+	loop_timer_stop(&first->patience);
+	begin(first);
 }
 
 void writeback_start(struct pager *pager, struct writeback *writeback)
@@ -382,6 +426,8 @@ void writeback_start(struct pager *pager, struct writeback *writeback)
 	writeback->n = writeback->next = 0;
 	writeback->in_flight = 0;
 	writeback->error = 0;
+	writeback->parked = writeback->waited = false;
+	timer_init(&writeback->patience, proceed);
 	list_add(&object->writebacks, &writeback->link);
 	if (idle)
 		begin(writeback);
@@ -389,7 +435,7 @@ void writeback_start(struct pager *pager, struct writeback *writeback)
 
 /* ---- Dropping ----------------------------------------------------------------*/
 
-/* Drop the pages in one of @states. */
+/* Drop the pages in one of @states. What cannot be punched stays as it is. */
 static void drop(struct object *object, uint64_t first, uint64_t end,
 		 unsigned states)
 {
@@ -402,10 +448,11 @@ static void drop(struct object *object, uint64_t first, uint64_t end,
 		for (run = 1; i + run < n; run++)
 			if (indexes[i + run] != indexes[i] + run)
 				break;
+		if (object_punch(object, indexes[i], run))
+			continue;
 		for (size_t k = i; k < i + run; k++)
 			object_unload(object,
 				      pages_get(&object->pages, indexes[k]));
-		object_punch(object, indexes[i], run);
 	}
 	mem_free(indexes, n * sizeof(*indexes));
 }

@@ -21,14 +21,13 @@
 
 void exits_prepare(void)
 {
-	int saved = errno, error;
+	int saved = errno;
 
 	if (!process_paged() || !process_is_mine())
 		return;
-	error = wmap_sync_all();
-	if (error)
+	if (wmap_sync_all() != 0)
 		process_say("changes of mapped files could not be written: %s",
-			    strerrordesc_np(error < 0 ? -error : error));
+			    strerrordesc_np(errno));
 	report_file();
 	errno = saved;
 }

@@ -76,7 +76,7 @@ static bool is_for_wmap(const struct request *r, struct rules_file *file)
 {
 	int type = sharing(r->flags);
 
-	if (!type || !r->length || r->fd < 0)
+	if (!type || !r->length || r->length > PTRDIFF_MAX || r->fd < 0)
 		return false;
 	if (type == MAP_PRIVATE && r->prot & PROT_EXEC)
 		return false;
