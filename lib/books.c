@@ -52,6 +52,9 @@ static void (*const handlers[MESSAGE_KINDS])(struct pager *,
 	[MESSAGE_FRAME] = books_frame,
 	[MESSAGE_YIELD] = books_yield,
 	[MESSAGE_REGROW] = books_regrow,
+	[MESSAGE_FILE_SYNC] = books_file_sync,
+	[MESSAGE_FILE_WRITTEN] = books_file_written,
+	[MESSAGE_FILE_LENGTH] = books_file_length,
 	[MESSAGE_STOP] = stop,
 };
 

@@ -36,6 +36,9 @@ static inline bool books_tracks(const struct object *object, int prot,
 void books_put_off(struct pager *pager, struct message *message);
 bool books_closing(struct space *space, uint64_t start, uint64_t end);
 
+/* The object of a file that is mapped, or NULL. */
+struct object *books_find_file(struct pager *pager, uint64_t dev, uint64_t ino);
+
 /* From the first mapping that may store on, no other pager writes back. */
 int books_lock(struct object *object);
 
@@ -64,6 +67,9 @@ void books_advise(struct pager *pager, struct message *message);
 void books_residency(struct pager *pager, struct message *message);
 void books_list(struct pager *pager, struct message *message);
 void books_stats(struct pager *pager, struct message *message);
+void books_file_sync(struct pager *pager, struct message *message);
+void books_file_written(struct pager *pager, struct message *message);
+void books_file_length(struct pager *pager, struct message *message);
 void books_frame(struct pager *pager, struct message *message);
 
 #endif

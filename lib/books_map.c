@@ -10,10 +10,10 @@
 
 static struct list *hash_of(struct pager *pager, uint64_t dev, uint64_t ino)
 {
-	return &pager->objects[(dev * 31 + ino) % OBJECT_HASHES];
+	return &pager->objects[pager_hash(dev, ino)];
 }
 
-static struct object *find_file(struct pager *pager, uint64_t dev, uint64_t ino)
+struct object *books_find_file(struct pager *pager, uint64_t dev, uint64_t ino)
 {
 	list_for_each(object, hash_of(pager, dev, ino), struct object, link)
 		if (object->ino == ino && object->dev == dev)
@@ -65,6 +65,11 @@ static int object_of_new_file(struct pager *pager,
 	object->dev = message->map.dev;
 	object->ino = message->map.ino;
 	list_add(hash_of(pager, object->dev, object->ino), &object->link);
+	object->counts[0] = &pager->n_files;
+	object->counts[1] = &pager->files[pager_hash(object->dev, object->ino)];
+	for (int i = 0; i < 2; i++)
+		atomic_fetch_add_explicit(object->counts[i], 1,
+					  memory_order_relaxed);
 	*result = object;
 	return 0;
 }
@@ -86,7 +91,7 @@ static int object_of_file(struct pager *pager, const struct message *message,
 			  struct object **result)
 {
 	struct object *object =
-		find_file(pager, message->map.dev, message->map.ino);
+		books_find_file(pager, message->map.dev, message->map.ino);
 	int error = 0;
 
 	if (!object)

@@ -28,7 +28,7 @@ static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t thread;  /* [l] starting */
 static unsigned features; /* [c] while running */
 
-static struct pager *pager(void)
+struct pager *client_pager(void)
 {
 	return atomic_load_explicit(&running, memory_order_acquire);
 }
@@ -88,7 +88,7 @@ static void wait_for(struct message *message)
 
 int client_call(struct message *message)
 {
-	struct pager *to = pager();
+	struct pager *to = client_pager();
 
 	if (!to)
 		return -ESRCH;
@@ -160,7 +160,7 @@ static int thread_start(struct pager *new)
  */
 static void in_child(void)
 {
-	struct pager *parents = pager();
+	struct pager *parents = client_pager();
 
 	pthread_mutex_init(&starting, NULL);
 	mem_child();
@@ -206,11 +206,11 @@ int client_start(void)
 	sigset_t before;
 	int error = 0;
 
-	if (pager())
+	if (client_pager())
 		return 0;
 	signals_block(&before); /* the new thread inherits that */
 	pthread_mutex_lock(&starting);
-	if (!pager())
+	if (!client_pager())
 		error = start();
 	pthread_mutex_unlock(&starting);
 	signals_restore(&before);
@@ -226,7 +226,7 @@ int client_stop(void)
 
 	signals_block(&before);
 	pthread_mutex_lock(&starting);
-	old = pager();
+	old = client_pager();
 	if (old)
 		error = client_call(&message);
 	if (old && !error) {
@@ -279,7 +279,7 @@ bool wmap_range_next(const void *addr, size_t length, void **start,
 		     size_t *piece_length)
 {
 	uint64_t from = (uint64_t)addr, to = from + length;
-	struct pager *mine = pager();
+	struct pager *mine = client_pager();
 
 	if (!mine || to < from || !space_ours(&mine->space, &from, &to))
 		return false;

@@ -27,12 +27,17 @@
 #include "wmap/wmap.h"
 
 struct message;
+struct pager;
 
 /* Start the pager if it is not running yet. */
 int client_start(void);
 
 /* End it; -EBUSY. Does nothing where none runs. */
 int client_stop(void);
+
+/* The pager of this process, or NULL; what others may look at is said in its
+   struct. */
+struct pager *client_pager(void);
 
 /* WMAP_FEATURE_* of the running pager. */
 unsigned client_features(void);
@@ -80,6 +85,23 @@ WMAP_API bool wmap_range_ours(const void *addr, size_t length);
 /* The first piece of the range that is ours, clipped to it. */
 WMAP_API bool wmap_range_next(const void *addr, size_t length, void **start,
 			      size_t *piece_length);
+
+/*
+ * Whoever reads, writes or truncates a file by system calls says so, where a
+ * mapping of ours may show it; else memory and file disagree. Cheap for files
+ * that none shows. @fd may be anything.
+ *
+ * before_read: what was stored to [offset, offset + length) is in the file.
+ * after_write: what was written there is seen in memory.
+ * before_length, after_length: around a change of the file's length.
+ */
+WMAP_API void wmap_file_before_read(int fd, uint64_t offset, uint64_t length);
+WMAP_API void wmap_file_after_write(int fd, uint64_t offset, uint64_t length);
+WMAP_API void wmap_file_before_length(int fd);
+WMAP_API void wmap_file_after_length(int fd);
+
+/* Is any file mapped at all? */
+WMAP_API bool wmap_file_any(void);
 
 /* Write every shared page back, as exit does; 0 or -1 and the first errno. */
 WMAP_API int wmap_sync_all(void);

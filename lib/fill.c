@@ -30,6 +30,7 @@ struct fill {
 	bool zeros;   /* past the end of the store are zeros */
 	bool healing; /* the page was in ERROR */
 	bool prefetch;
+	bool repeat;	   /* the store was changed while this read it */
 	struct join *join; /* is told when it is settled, or NULL */
 };
 
@@ -345,6 +346,13 @@ static void land(struct fill *fill, uint64_t bytes)
 	sicken(fill->pager, fill->object);
 }
 
+void fills_repeat(struct object *object, uint64_t first, uint64_t end)
+{
+	list_for_each(fill, &object->fills, struct fill, link)
+		if (fill->first < end && fill->first + fill->count > first)
+			fill->repeat = true;
+}
+
 static void pump_prefetches(struct pager *pager);
 
 /* Of @bytes that were read, those that lie before the end of the store. */
@@ -366,6 +374,8 @@ static void settle(struct io *io)
 
 	int64_t bytes = io->result;
 
+	if (fill->repeat && bytes >= 0)
+		return; /* let_go begins it again */
 	list_del(&fill->link);
 	if (bytes >= 0) {
 		fill->pager->stats.bytes_read += (uint64_t)bytes;
@@ -391,6 +401,11 @@ static void let_go(struct io *io)
 	struct fill *fill = container_of(io, struct fill, io);
 	struct pager *pager = fill->pager;
 
+	if (fill->repeat && !io->late && io->result >= 0) {
+		fill->repeat = false;
+		io_start(io, pager->loop, io->store, fill->deadline);
+		return;
+	}
 	staging_put(&pager->staging, io->pub.buffer, fill->count << PAGE_SHIFT);
 	fill_destroy(fill);
 	fills_feed(pager);

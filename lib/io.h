@@ -88,6 +88,11 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
  */
 int store_file_lock(struct wmap_store *store);
 
+/* Bytes of a file store's file that were just written, and so are in the page
+   cache; as pread(2). */
+int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,
+			uint64_t offset);
+
 /*
  * A descriptor of our own for the file behind @fd: reopened through /proc, so
  * that the caller's O_APPEND, O_DIRECT and offset are not ours; else (no /proc,

@@ -288,7 +288,7 @@ static void enter(struct loop *loop, bool sleep)
 }
 
 /*
- * A turn that ran posts or timers leaves it to the next one to enter the
+ * A turn that ran posts ends there, and leaves it to the next one to enter the
  * kernel, which then begins transfers and sleeps in the same call; but not
  * twice in a row, so that posts without end starve nobody.
  */
@@ -296,10 +296,11 @@ void loop_turn(struct loop *loop)
 {
 	bool ran = run_posts(loop);
 
-	ran |= run_timers(loop);
 	loop->put_off = ran && !loop->put_off;
-	if (!loop->put_off)
-		enter(loop, !ran);
+	if (loop->put_off)
+		return;
+	ran |= run_timers(loop);
+	enter(loop, !ran);
 }
 
 /* ---- Beginning and end --------------------------------------------------- */

@@ -24,9 +24,12 @@ enum message_kind {
 	MESSAGE_RESIDENCY,
 	MESSAGE_LIST, /* mappings at or above an address, or around it */
 	MESSAGE_STATS,
-	MESSAGE_FRAME,	/* the frame of a loaded page */
-	MESSAGE_YIELD,	/* gives up growth pages that lie in the range */
-	MESSAGE_REGROW, /* something above this address went */
+	MESSAGE_FRAME,	      /* the frame of a loaded page */
+	MESSAGE_YIELD,	      /* gives up growth pages that lie in the range */
+	MESSAGE_REGROW,	      /* something above this address went */
+	MESSAGE_FILE_SYNC,    /* before read(2), truncate(2) of a file */
+	MESSAGE_FILE_WRITTEN, /* after write(2) to it */
+	MESSAGE_FILE_LENGTH,  /* after truncate(2) */
 	MESSAGE_STOP,
 	MESSAGE_KINDS
 };
@@ -99,6 +102,11 @@ struct message {
 		struct {
 			uint64_t frame; /* out */
 		} frame;
+		struct {
+			uint64_t dev, ino;	 /* in */
+			uint64_t offset, length; /* in, bytes; LENGTH: only
+						    length, the new one */
+		} file;
 	};
 };
 

@@ -81,6 +81,9 @@ void object_put(struct object *object)
 	       list_empty(&object->writebacks));
 	list_del(&object->link);
 	list_del(&object->sick);
+	for (int i = 0; i < 2 && object->counts[i]; i++)
+		atomic_fetch_sub_explicit(object->counts[i], 1,
+					  memory_order_relaxed);
 	if (object->memfd >= 0)
 		sys_call(SYS_close, object->memfd);
 	wmap_store_put(object->store);
@@ -122,14 +125,10 @@ int object_read(struct object *object, uint64_t first, uint64_t count,
 	return 0;
 }
 
-int object_write(struct object *object, uint64_t first, uint64_t count,
-		 const void *buffer)
+static int write_all(int memfd, const char *from, uint64_t left, uint64_t at)
 {
-	const char *from = buffer;
-	uint64_t left = count << PAGE_SHIFT, at = first << PAGE_SHIFT;
-
 	while (left) {
-		long n = sys_call(SYS_pwrite64, object->memfd, from, left, at);
+		long n = sys_call(SYS_pwrite64, memfd, from, left, at);
 
 		if (n == -EINTR)
 			continue;
@@ -140,6 +139,19 @@ int object_write(struct object *object, uint64_t first, uint64_t count,
 		left -= n;
 	}
 	return 0;
+}
+
+int object_write(struct object *object, uint64_t first, uint64_t count,
+		 const void *buffer)
+{
+	return write_all(object->memfd, buffer, count << PAGE_SHIFT,
+			 first << PAGE_SHIFT);
+}
+
+int object_patch(struct object *object, uint64_t offset, const void *bytes,
+		 uint64_t length)
+{
+	return write_all(object->memfd, bytes, length, offset);
 }
 
 int object_punch(struct object *object, uint64_t first, uint64_t count)

@@ -45,11 +45,12 @@ struct object {
 	struct list fills;	/* fill.link: reads under way */
 	struct list writebacks; /* writeback.link: the first one is running */
 	unsigned references;
-	uint64_t dev, ino;	  /* of a file, else 0 */
-	struct wmap_store *store; /* NULL: zeros */
-	int memfd;		  /* -1: plain memory */
-	uint64_t n_pages;	  /* the memfd's size */
-	uint64_t length;	  /* of the store in bytes, when last asked */
+	uint64_t dev, ino;	     /* of a file, else 0 */
+	_Atomic unsigned *counts[2]; /* of files, that it is counted in */
+	struct wmap_store *store;    /* NULL: zeros */
+	int memfd;		     /* -1: plain memory */
+	uint64_t n_pages;	     /* the memfd's size */
+	uint64_t length; /* of the store in bytes, when last asked */
 	struct pages pages;
 	size_t n_present, n_dirty, n_errors;
 	uint32_t views;	  /* numbers taken */
@@ -96,6 +97,10 @@ int object_read(struct object *object, uint64_t first, uint64_t count,
 		void *buffer);
 int object_write(struct object *object, uint64_t first, uint64_t count,
 		 const void *buffer);
+
+/* Bytes inside one present page. */
+int object_patch(struct object *object, uint64_t offset, const void *bytes,
+		 uint64_t length);
 
 /* Take the memory of [first, first + count) back; states are the caller's. */
 int object_punch(struct object *object, uint64_t first, uint64_t count);

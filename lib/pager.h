@@ -33,6 +33,10 @@ struct pager {
 	struct space space;
 	struct watch faults;
 	struct list objects[OBJECT_HASHES]; /* with a key, by it */
+	/* [a] how many files' objects have this hash; others look, to pass by
+	   what is not mapped. Orders nothing */
+	_Atomic unsigned files[OBJECT_HASHES];
+	_Atomic unsigned n_files; /* [a] the sum of them */
 	struct staging staging;
 	struct list hungry;	/* fill.waiting: for a buffer */
 	struct list prefetches; /* prefetch.link */
@@ -61,6 +65,11 @@ static inline void join_end(struct join *join, int error)
 		join->done(join);
 }
 
+static inline unsigned pager_hash(uint64_t dev, uint64_t ino)
+{
+	return (unsigned)((dev * 31 + ino) % OBJECT_HASHES);
+}
+
 /* ---- fill.c ----------------------------------------------------------------*/
 
 /* Give a fault's thread what it waits for: now, or when it is there. */
@@ -79,6 +88,9 @@ void object_retry(struct pager *pager, struct object *object, size_t most,
 
 /* A buffer came back: begin what waits for one. */
 void fills_feed(struct pager *pager);
+
+/* What is being read of [first, end) was changed meanwhile: read it again. */
+void fills_repeat(struct object *object, uint64_t first, uint64_t end);
 
 /* No fill under way needs @mapping any more, which goes. */
 void fills_forget(struct mapping *mapping);

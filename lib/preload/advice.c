@@ -57,8 +57,10 @@ static int sync_ours(void *addr, size_t length, const struct ranges_call *call)
 
 HOOK int msync(void *addr, size_t length, int flags)
 {
-	struct ranges_call call = { .ours = sync_ours, .kernel = sync_kernel,
-				    .go_on = true, .argument = flags };
+	struct ranges_call call = { .ours = sync_ours,
+				    .kernel = sync_kernel,
+				    .go_on = true,
+				    .argument = flags };
 
 	return run(addr, length, &call);
 }
@@ -154,7 +156,8 @@ HOOK int madvise(void *addr, size_t length, int advice)
 {
 	struct ranges_call call = { .ours = advise_ours,
 				    .kernel = advise_kernel,
-				    .go_on = true, .argument = advice };
+				    .go_on = true,
+				    .argument = advice };
 
 	return run(addr, length, &call);
 }
@@ -176,8 +179,8 @@ HOOK int posix_madvise(void *addr, size_t length, int advice)
 static unsigned char *vector_of(const void *addr,
 				const struct ranges_call *call)
 {
-	size_t before = (size_t)((const char *)addr -
-				 (const char *)call->start);
+	size_t before =
+		(size_t)((const char *)addr - (const char *)call->start);
 
 	return call->vector + before / WMAP_PAGE_SIZE;
 }
@@ -198,7 +201,8 @@ HOOK int mincore(void *addr, size_t length, unsigned char *vector)
 {
 	struct ranges_call call = { .ours = mincore_ours,
 				    .kernel = mincore_kernel,
-				    .vector = vector, .start = addr };
+				    .vector = vector,
+				    .start = addr };
 
 	return run(addr, length, &call);
 }

@@ -78,24 +78,26 @@ HOOK int execv(const char *path, char *const argv[])
 }
 
 /* These search the path, or know an older kernel's way: the C library's. */
+
+typedef int exec_function(const char *path, char *const argv[],
+			  char *const envp[]);
+
 HOOK int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	int (*real)(int, char *const[], char *const[]) =
-		(int (*)(int, char *const[], char *const[]))dlsym(RTLD_NEXT,
-								  "fexecve");
+	int (*next)(int, char *const[], char *const[]);
 
+	*(void **)&next = dlsym(RTLD_NEXT, "fexecve");
 	exits_prepare();
-	return real(fd, argv, envp);
+	return next(fd, argv, envp);
 }
 
 HOOK int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	int (*real)(const char *, char *const[], char *const[]) =
-		(int (*)(const char *, char *const[], char *const[]))dlsym(
-			RTLD_NEXT, "execvpe");
+	exec_function *next;
 
+	*(void **)&next = dlsym(RTLD_NEXT, "execvpe");
 	exits_prepare();
-	return real(file, argv, envp);
+	return next(file, argv, envp);
 }
 
 HOOK int execvp(const char *file, char *const argv[])
@@ -157,9 +159,6 @@ static bool collect(struct arguments *arguments, const char *first,
 	arguments->environment = with ? va_arg(list, char **) : environ;
 	return true;
 }
-
-typedef int exec_function(const char *path, char *const argv[],
-			  char *const envp[]);
 
 static int run(exec_function *exec, const char *path,
 	       struct arguments *arguments)

@@ -28,9 +28,9 @@
 #define TYPE_MASK 0x0f /* MAP_TYPE */
 
 /* Flags that a mapping of ours can honour or may ignore. */
-#define OURS                                                              \
-	(TYPE_MASK | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE |     \
-	 MAP_NONBLOCK | MAP_NORESERVE | MAP_STACK | MAP_DENYWRITE |       \
+#define OURS \
+	(TYPE_MASK | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE | \
+	 MAP_NONBLOCK | MAP_NORESERVE | MAP_STACK | MAP_DENYWRITE | \
 	 MAP_EXECUTABLE)
 
 struct request {
@@ -54,8 +54,8 @@ static void *kernel_map(const struct request *r, void *addr, int flags)
 static void *kernel_remap(void *old, size_t old_length, size_t new_length,
 			  int flags, void *to)
 {
-	return address(syscall(SYS_mremap, old, old_length, new_length, flags,
-			       to));
+	return address(
+		syscall(SYS_mremap, old, old_length, new_length, flags, to));
 }
 
 /* ---- By wmap ---------------------------------------------------------------*/
@@ -137,12 +137,14 @@ static bool is_declined(int error, const struct rules_file *file)
 	case ENFILE:
 		if (!atomic_exchange(&said, true))
 			process_say("no descriptor left: %s and what follows "
-				    "come from the kernel", file->path);
+				    "come from the kernel",
+				    file->path);
 		return true;
 	case EBUSY:
 		if (!atomic_exchange(&said, true))
 			process_say("%s is mapped by another process, too, and "
-				    "cannot be mapped here yet", file->path);
+				    "cannot be mapped here yet",
+				    file->path);
 		return false;
 	default:
 		return false;

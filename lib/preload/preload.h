@@ -14,6 +14,7 @@
  *   ranges    a range of addresses, split into wmap's pieces and the kernel's
  *   map       mmap, munmap, mremap
  *   advice    msync, mprotect, madvise, mincore
+ *   agree     read, write, truncate of files that are mapped
  *   exits     _exit and exec: write back and report first
  *   signals   a program's own SIGSEGV handler, behind wmap's report
  *
@@ -69,11 +70,11 @@ uint64_t process_born(void);
 
 /* The lock of what names and report keep. */
 void process_lock(void);
+bool process_lock_soon(void); /* within a second, or not: for a crash */
 void process_unlock(void);
 
 /* One line on standard error, "wmap: " before it. */
-void process_say(const char *format, ...)
-	__attribute__((format(printf, 1, 2)));
+void process_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * The struct of a static object that is zeros again in a fork's child: whole
@@ -102,8 +103,8 @@ struct ranges_call {
 	int (*ours)(void *addr, size_t length, const struct ranges_call *call);
 	int (*kernel)(void *addr, size_t length,
 		      const struct ranges_call *call);
-	bool go_on;	/* past ENOMEM, which is then the result at the end */
-	int argument;	/* prot, flags, advice: theirs */
+	bool go_on;   /* past ENOMEM, which is then the result at the end */
+	int argument; /* prot, flags, advice: theirs */
 	unsigned char *vector; /* theirs */
 	const void *start;     /* of the whole range */
 };

@@ -79,6 +79,17 @@ void process_lock(void)
 	pthread_mutex_lock(&process.lock);
 }
 
+bool process_lock_soon(void)
+{
+	struct timespec end;
+
+	owner();
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec++;
+	return pthread_mutex_clocklock(&process.lock, CLOCK_MONOTONIC, &end) ==
+	       0;
+}
+
 void process_unlock(void)
 {
 	pthread_mutex_unlock(&process.lock);

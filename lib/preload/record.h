@@ -6,8 +6,9 @@
  * to the file $WMAP_REPORT that all the processes share. Each record says whose
  * it is, so that those of several processes may be mixed, and is written by a
  * single write(2). A process may report more than once (an exec that failed):
- * its last complete report counts. The reader believes nothing: see
- * daemon/report_read.c.
+ * its last complete report counts. A record ends with its birth again, so that
+ * one cut short is not taken for one that others were written into. The reader
+ * believes nothing: see daemon/report_read.c.
  */
 #ifndef WMAP_RECORD_H
 #define WMAP_RECORD_H
@@ -22,10 +23,11 @@ enum record_kind { RECORD_MAPPING = 1, RECORD_PROCESS = 2 };
 
 struct record {
 	uint32_t magic;
-	uint32_t size; /* of all of it, in bytes; a multiple of 8 */
+	uint32_t size; /* of all of it, in bytes; a multiple of 8. The last 8
+			  are born again */
 	uint32_t kind;
-	uint32_t report;       /* counts the reports of a process, from 1 */
-	uint64_t pid, born;    /* together they name the process */
+	uint32_t report;    /* counts the reports of a process, from 1 */
+	uint64_t pid, born; /* together they name the process */
 };
 
 struct record_mapping {
@@ -34,13 +36,14 @@ struct record_mapping {
 	uint64_t loaded; /* pages */
 	uint64_t faults;
 	uint64_t count; /* mappings that were added up, from 1 */
-	char file[];	/* ends in NUL, then NULs up to head.size */
+	char file[];	/* ends in NUL, then NULs up to the last 8 bytes */
 };
 
 struct record_process {
 	struct record head;
 	uint64_t mappings; /* records of this report before this one */
 	struct wmap_stats stats;
+	uint64_t end;
 };
 
 #define RECORD_FILE_MAX 4096 /* PATH_MAX; its NUL included */

@@ -31,7 +31,7 @@ struct writer {
 	int error;
 	uint64_t mappings;
 	size_t used;
-	char buffer[16384]; /* more than the longest record */
+	_Alignas(8) char buffer[16384]; /* more than the longest record */
 };
 
 /* Under process_lock, all of it. */
@@ -95,10 +95,11 @@ static void flush(struct writer *writer)
 	writer->used = 0;
 }
 
-/* Room for a record of @size bytes, zeroed, its head filled. */
+/* Room for a record of @size bytes, zeroed, its head and end filled. */
 static void *put(struct writer *writer, enum record_kind kind, size_t size)
 {
 	struct record *record;
+	uint64_t *end;
 
 	size = (size + 7) & ~(size_t)7;
 	if (size > sizeof(writer->buffer) - writer->used)
@@ -112,6 +113,8 @@ static void *put(struct writer *writer, enum record_kind kind, size_t size)
 	record->pid = (uint64_t)syscall(SYS_getpid);
 	record->born = process_born();
 	writer->used += size;
+	end = (void *)(writer->buffer + writer->used - sizeof(*end));
+	*end = record->born;
 	return record;
 }
 
@@ -120,7 +123,8 @@ static void put_mapping(struct writer *writer, const struct gone *gone)
 	const char *file = gone->file ? gone->file : "";
 	size_t length = strlen(file);
 	struct record_mapping *record =
-		put(writer, RECORD_MAPPING, sizeof(*record) + length + 1);
+		put(writer, RECORD_MAPPING,
+		    sizeof(*record) + length + 1 + sizeof(uint64_t));
 
 	record->length = gone->length;
 	record->loaded = gone->loaded;
@@ -209,7 +213,10 @@ void report_file(void)
 	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return; /* `wmap run` has ended, or is out of reach */
-	process_lock();
+	if (!process_lock_soon()) {
+		close(fd);
+		return;
+	}
 	error = write_report(fd);
 	process_unlock();
 	close(fd);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mapped file that is read and written by system calls too
+ *
+ * Whoever reads, writes or truncates a mapped file tells the pager (client.h:
+ * wmap_file_*), so that memory and file agree:
+ *
+ *   before read, truncate   what is dirty is written back
+ *   after write             what was written goes into the pages in memory
+ *   after truncate          pages past the end go; the rest of the last one is
+ *                           zeros; what was past the end and no longer is heals
+ *
+ * A page that is being read at the moment is read again; one that is being
+ * written back is written again, for the old bytes may overtake the new ones.
+ */
+#include <string.h>
+
+#include "books.h"
+#include "mem.h"
+
+/* ---- Before reading --------------------------------------------------------- */
+
+struct file_sync {
+	struct join join;
+	struct message *message;
+};
+
+static void file_synced(struct join *join)
+{
+	struct file_sync *sync = container_of(join, struct file_sync, join);
+	struct message *message = sync->message;
+	int error = join->error;
+
+	mem_free(sync, sizeof(*sync));
+	message_answer(message, error);
+}
+
+static void sync_written(struct writeback *writeback)
+{
+	struct join *join = writeback->owner;
+	int error = writeback->error;
+
+	mem_free(writeback, sizeof(*writeback));
+	join_end(join, error);
+}
+
+static uint64_t first_page(const struct message *message)
+{
+	return message->file.offset >> PAGE_SHIFT;
+}
+
+static uint64_t end_page(const struct message *message)
+{
+	uint64_t end = message->file.offset + message->file.length;
+
+	if (end < message->file.offset || end > INT64_MAX)
+		return UINT64_MAX;
+	return page_up(end) >> PAGE_SHIFT;
+}
+
+static int sync_start(struct pager *pager, struct object *object,
+		      struct file_sync *sync)
+{
+	struct writeback *writeback = mem_alloc(sizeof(*writeback));
+
+	if (!writeback)
+		return -ENOMEM;
+	sync->join.pending++;
+	writeback->object = object;
+	writeback->first = first_page(sync->message);
+	writeback->end = end_page(sync->message);
+	writeback->deadline =
+		list_first(&object->mappings, struct mapping, of_object)
+			->deadline;
+	writeback->owner = &sync->join;
+	writeback->done = sync_written;
+	writeback_start(pager, writeback);
+	return 0;
+}
+
+void books_file_sync(struct pager *pager, struct message *message)
+{
+	struct object *object =
+		books_find_file(pager, message->file.dev, message->file.ino);
+	struct file_sync *sync;
+	int error;
+
+	if (!object || !object->n_dirty || list_empty(&object->mappings)) {
+		message_answer(message, 0);
+		return;
+	}
+	sync = mem_alloc(sizeof(*sync));
+	if (!sync) {
+		message_answer(message, -ENOMEM);
+		return;
+	}
+	sync->message = message;
+	sync->join.pending = 1;
+	sync->join.done = file_synced;
+	error = sync_start(pager, object, sync);
+	join_end(&sync->join, error);
+}
+
+/* ---- After writing ---------------------------------------------------------- */
+
+/* The bytes [from, to) of one page, from the file into memory. */
+static int copy_in(struct object *object, uint64_t from, uint64_t to)
+{
+	char buffer[PAGE];
+	int64_t n = store_file_peek(object->store, buffer, to - from, from);
+
+	if (n > 0)
+		return object_patch(object, from, buffer, (uint64_t)n);
+	return (int)n;
+}
+
+static int refresh_page(struct object *object, struct page page,
+			const struct message *message)
+{
+	uint64_t start = page.index << PAGE_SHIFT;
+	uint64_t from = max_u64(start, message->file.offset);
+	uint64_t to = min_u64(start + PAGE,
+			      message->file.offset + message->file.length);
+
+	if (page.state == PAGE_WRITING)
+		object_set(object, page, PAGE_REDIRTIED, page.views);
+	return copy_in(object, from, to);
+}
+
+void books_file_written(struct pager *pager, struct message *message)
+{
+	struct object *object =
+		books_find_file(pager, message->file.dev, message->file.ino);
+	uint64_t first = first_page(message), end = end_page(message);
+	struct page page;
+	uint64_t cursor = 0;
+	int error = 0;
+
+	if (object) {
+		fills_repeat(object, first, end);
+		while (!error &&
+		       pages_next(&object->pages, first, end, &cursor, &page))
+			if (page_is(page, STATES_PRESENT))
+				error = refresh_page(object, page, message);
+		object_retry(pager, object, 64, NULL);
+		object->length =
+			max_u64(object->length,
+				message->file.offset + message->file.length);
+	}
+	message_answer(message, error);
+}
+
+/* ---- After truncating ------------------------------------------------------- */
+
+static void clear_tail(struct object *object, uint64_t length)
+{
+	static const char zeros[PAGE];
+	struct page page = pages_get(&object->pages, length >> PAGE_SHIFT);
+
+	if (length % PAGE && page_is(page, STATES_PRESENT))
+		object_patch(object, length, zeros, PAGE - length % PAGE);
+}
+
+void books_file_length(struct pager *pager, struct message *message)
+{
+	struct object *object =
+		books_find_file(pager, message->file.dev, message->file.ino);
+	uint64_t length = message->file.length;
+
+	if (object) {
+		fills_repeat(object, length >> PAGE_SHIFT, UINT64_MAX);
+		object_forget(object, page_up(length) >> PAGE_SHIFT,
+			      UINT64_MAX);
+		clear_tail(object, length);
+		object->length = length;
+		object_retry(pager, object, 64, NULL);
+	}
+	message_answer(message, 0);
+}

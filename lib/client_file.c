@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Telling the pager what system calls do to mapped files (client.h) */
+#include <sys/stat.h>
+
+#include "client.h"
+#include "message.h"
+#include "pager.h"
+#include "sys.h"
+
+/* Fill in which file @fd is; false if no mapping of ours can show it. */
+static bool is_mapped(int fd, struct message *message, struct stat *stat)
+{
+	struct pager *pager = client_pager();
+
+	if (!pager || sys_call(SYS_fstat, fd, stat) ||
+	    !S_ISREG(stat->st_mode) ||
+	    !atomic_load_explicit(
+		    &pager->files[pager_hash(stat->st_dev, stat->st_ino)],
+		    memory_order_relaxed))
+		return false;
+	message->file.dev = stat->st_dev;
+	message->file.ino = stat->st_ino;
+	return true;
+}
+
+static void tell(enum message_kind kind, int fd, uint64_t offset,
+		 uint64_t length)
+{
+	struct message message = { .kind = kind };
+	struct stat stat;
+
+	if (!is_mapped(fd, &message, &stat))
+		return;
+	message.file.offset = offset;
+	message.file.length = length;
+	client_call(&message);
+}
+
+bool wmap_file_any(void)
+{
+	const struct pager *pager = client_pager();
+
+	return pager &&
+	       atomic_load_explicit(&pager->n_files, memory_order_relaxed);
+}
+
+void wmap_file_before_read(int fd, uint64_t offset, uint64_t length)
+{
+	tell(MESSAGE_FILE_SYNC, fd, offset, length);
+}
+
+void wmap_file_after_write(int fd, uint64_t offset, uint64_t length)
+{
+	tell(MESSAGE_FILE_WRITTEN, fd, offset, length);
+}
+
+void wmap_file_before_length(int fd)
+{
+	tell(MESSAGE_FILE_SYNC, fd, 0, UINT64_MAX);
+}
+
+void wmap_file_after_length(int fd)
+{
+	struct message message = { .kind = MESSAGE_FILE_LENGTH };
+	struct stat stat;
+
+	if (!is_mapped(fd, &message, &stat))
+		return;
+	message.file.length = (uint64_t)stat.st_size;
+	client_call(&message);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read, write and truncate of a file that is mapped, in one process
+ *
+ * Memory and file agree, as they do with the kernel's mmap: what was stored to
+ * a page is written back before the file is read there, and what was written to
+ * the file is put into the pages that are in memory before write returns.
+ *
+ * While no file is mapped by us a call costs one load more; then, one fstat.
+ * What the C library does for itself (stdio's buffers) goes around these hooks.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+
+#include "../client.h"
+#include "preload.h"
+
+/*
+ * The C library's functions, as they may be cancelled where a system call may
+ * not. Before the constructor has found them, the system call.
+ */
+static struct {
+	ssize_t (*read)(int, void *, size_t);
+	ssize_t (*pread)(int, void *, size_t, off_t);
+	ssize_t (*readv)(int, const struct iovec *, int);
+	ssize_t (*preadv)(int, const struct iovec *, int, off_t);
+	ssize_t (*write)(int, const void *, size_t);
+	ssize_t (*pwrite)(int, const void *, size_t, off_t);
+	ssize_t (*writev)(int, const struct iovec *, int);
+	ssize_t (*pwritev)(int, const struct iovec *, int, off_t);
+} real;
+
+__attribute__((constructor)) static void find_real(void)
+{
+	*(void **)&real.read = dlsym(RTLD_NEXT, "read");
+	*(void **)&real.pread = dlsym(RTLD_NEXT, "pread");
+	*(void **)&real.readv = dlsym(RTLD_NEXT, "readv");
+	*(void **)&real.preadv = dlsym(RTLD_NEXT, "preadv");
+	*(void **)&real.write = dlsym(RTLD_NEXT, "write");
+	*(void **)&real.pwrite = dlsym(RTLD_NEXT, "pwrite");
+	*(void **)&real.writev = dlsym(RTLD_NEXT, "writev");
+	*(void **)&real.pwritev = dlsym(RTLD_NEXT, "pwritev");
+}
+
+#define REAL(name, ...) \
+	(real.name ? real.name(__VA_ARGS__) : SYSCALL_##name(__VA_ARGS__))
+
+#define SYSCALL_read(fd, buffer, n)	 syscall(SYS_read, fd, buffer, n)
+#define SYSCALL_pread(fd, buffer, n, at) syscall(SYS_pread64, fd, buffer, n, at)
+#define SYSCALL_readv(fd, v, n)		 syscall(SYS_readv, fd, v, n)
+#define SYSCALL_preadv(fd, v, n, at)	 syscall(SYS_preadv, fd, v, n, at, 0)
+#define SYSCALL_write(fd, buffer, n)	 syscall(SYS_write, fd, buffer, n)
+#define SYSCALL_pwrite(fd, buffer, n, at) \
+	syscall(SYS_pwrite64, fd, buffer, n, at)
+#define SYSCALL_writev(fd, v, n)      syscall(SYS_writev, fd, v, n)
+#define SYSCALL_pwritev(fd, v, n, at) syscall(SYS_pwritev, fd, v, n, at, 0)
+
+/* ---- Around a call --------------------------------------------------------- */
+
+static off_t offset_of(int fd)
+{
+	return syscall(SYS_lseek, fd, 0, SEEK_CUR);
+}
+
+static size_t sum(const struct iovec *vector, int n)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < n; i++)
+		bytes += vector[i].iov_len;
+	return bytes;
+}
+
+/* @at: where, or -1 for the descriptor's own offset. */
+static void before_read(int fd, off_t at, size_t n)
+{
+	int saved = errno;
+
+	if (!wmap_file_any())
+		return;
+	if (at < 0)
+		at = offset_of(fd);
+	if (at >= 0)
+		wmap_file_before_read(fd, (uint64_t)at, n);
+	errno = saved;
+}
+
+/* A pwrite to a descriptor with O_APPEND goes to the end whatever it is told. */
+static off_t appended(int fd, off_t at, ssize_t n)
+{
+	off_t end;
+
+	if (!(fcntl(fd, F_GETFL) & O_APPEND))
+		return at;
+	end = syscall(SYS_lseek, fd, 0, SEEK_END);
+	return end < n ? at : end - n;
+}
+
+static ssize_t after_write(int fd, off_t at, ssize_t n)
+{
+	int saved = errno;
+
+	if (n <= 0 || !wmap_file_any())
+		return n;
+	at = at < 0 ? offset_of(fd) - n : at;
+	if (at >= 0)
+		wmap_file_after_write(fd, (uint64_t)at, (uint64_t)n);
+	errno = saved;
+	return n;
+}
+
+/* ---- Reading --------------------------------------------------------------- */
+
+HOOK ssize_t read(int fd, void *buffer, size_t n)
+{
+	before_read(fd, -1, n);
+	return REAL(read, fd, buffer, n);
+}
+
+HOOK ssize_t pread(int fd, void *buffer, size_t n, off_t at)
+{
+	before_read(fd, at, n);
+	return REAL(pread, fd, buffer, n, at);
+}
+
+HOOK ssize_t readv(int fd, const struct iovec *vector, int n)
+{
+	before_read(fd, -1, wmap_file_any() ? sum(vector, n) : 0);
+	return REAL(readv, fd, vector, n);
+}
+
+HOOK ssize_t preadv(int fd, const struct iovec *vector, int n, off_t at)
+{
+	before_read(fd, at, wmap_file_any() ? sum(vector, n) : 0);
+	return REAL(preadv, fd, vector, n, at);
+}
+
+/* ---- Writing --------------------------------------------------------------- */
+
+HOOK ssize_t write(int fd, const void *buffer, size_t n)
+{
+	return after_write(fd, -1, REAL(write, fd, buffer, n));
+}
+
+HOOK ssize_t writev(int fd, const struct iovec *vector, int n)
+{
+	return after_write(fd, -1, REAL(writev, fd, vector, n));
+}
+
+HOOK ssize_t pwrite(int fd, const void *buffer, size_t n, off_t at)
+{
+	ssize_t done = REAL(pwrite, fd, buffer, n, at);
+
+	if (done <= 0 || !wmap_file_any())
+		return done;
+	return after_write(fd, appended(fd, at, done), done);
+}
+
+HOOK ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t at)
+{
+	ssize_t done = REAL(pwritev, fd, vector, n, at);
+
+	if (done <= 0 || !wmap_file_any())
+		return done;
+	return after_write(fd, appended(fd, at, done), done);
+}
+
+/* Both at once: from one file to another. */
+HOOK ssize_t sendfile(int out, int in, off_t *at, size_t n)
+{
+	before_read(in, at ? *at : -1, n);
+	return after_write(out, -1, syscall(SYS_sendfile, out, in, at, n));
+}
+
+HOOK ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at,
+			     size_t n, unsigned flags)
+{
+	off_t at = out_at ? *out_at : -1;
+
+	before_read(in, in_at ? *in_at : -1, n);
+	return after_write(out, at,
+			   syscall(SYS_copy_file_range, in, in_at, out, out_at,
+				   n, flags));
+}
+
+/* ---- Lengths ----------------------------------------------------------------- */
+
+static int truncated(int fd, int result)
+{
+	int saved = errno;
+
+	if (!result && wmap_file_any())
+		wmap_file_after_length(fd);
+	errno = saved;
+	return result;
+}
+
+HOOK int ftruncate(int fd, off_t length)
+{
+	if (wmap_file_any())
+		wmap_file_before_length(fd);
+	return truncated(fd, (int)syscall(SYS_ftruncate, fd, length));
+}
+
+HOOK int truncate(const char *path, off_t length)
+{
+	int fd = wmap_file_any() ? (int)syscall(SYS_openat, AT_FDCWD, path,
+						O_RDONLY | O_CLOEXEC) :
+				   -1;
+	int result;
+
+	if (fd >= 0)
+		wmap_file_before_length(fd);
+	result = truncated(fd, (int)syscall(SYS_truncate, path, length));
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	return result;
+}
+
+HOOK int fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	int result;
+
+	if (wmap_file_any())
+		wmap_file_before_length(fd);
+	result = (int)syscall(SYS_fallocate, fd, mode, offset, length);
+	/* What a hole is now reads as zeros. */
+	if (!result && mode)
+		after_write(fd, offset, length);
+	return truncated(fd, result);
+}
+
+/* Returns its error, and leaves errno alone. */
+HOOK int posix_fallocate(int fd, off_t offset, off_t length)
+{
+	int (*next)(int, off_t, off_t);
+	int error;
+
+	*(void **)&next = dlsym(RTLD_NEXT, "posix_fallocate");
+	error = next(fd, offset, length);
+	truncated(fd, error);
+	return error;
+}
+
+/* ---- The same by other names ------------------------------------------------- */
+
+#define SAME(name) __attribute__((alias(#name), visibility("default")))
+
+ssize_t pread64(int fd, void *buffer, size_t n, off64_t at) SAME(pread);
+ssize_t preadv64(int fd, const struct iovec *v, int n, off64_t at) SAME(preadv);
+ssize_t pwrite64(int fd, const void *buffer, size_t n, off64_t at) SAME(pwrite);
+ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t at)
+	SAME(pwritev);
+ssize_t sendfile64(int out, int in, off64_t *at, size_t n) SAME(sendfile);
+int ftruncate64(int fd, off64_t length) SAME(ftruncate);
+int truncate64(const char *path, off64_t length) SAME(truncate);
+int fallocate64(int fd, int mode, off64_t offset, off64_t n) SAME(fallocate);
+int posix_fallocate64(int fd, off64_t at, off64_t n) SAME(posix_fallocate);
+
+/* With _FORTIFY_SOURCE programs call these. */
+ssize_t __read_chk(int fd, void *buffer, size_t n, size_t size);
+ssize_t __pread_chk(int fd, void *buffer, size_t n, off_t at, size_t size);
+ssize_t __pread64_chk(int fd, void *buffer, size_t n, off64_t at, size_t size);
+
+HOOK ssize_t __read_chk(int fd, void *buffer, size_t n, size_t size)
+{
+	if (n > size)
+		__builtin_trap();
+	return read(fd, buffer, n);
+}
+
+HOOK ssize_t __pread_chk(int fd, void *buffer, size_t n, off_t at, size_t size)
+{
+	if (n > size)
+		__builtin_trap();
+	return pread(fd, buffer, n, at);
+}
+
+ssize_t __pread64_chk(int fd, void *buffer, size_t n, off64_t at, size_t size)
+	SAME(__pread_chk);
