@@ -518,11 +518,29 @@ static void fill_start(struct pager *pager, struct mapping *mapping,
 	fill_go(fill);
 }
 
+/* The store may never answer: who sleeps here must not wait for it, but fault
+   again, where nothing is mapped any more. */
+static void wake_waiters(struct fill *fill, const struct mapping *mapping)
+{
+	list_for_each(aside, &fill->waiters, struct fault, link) {
+		struct fault fault;
+
+		if (aside->space != mapping->space ||
+		    aside->address < mapping->start ||
+		    aside->address >= mapping->end)
+			continue;
+		fault = take_back(aside);
+		fault_wake(&fault);
+	}
+}
+
 void fills_forget(struct mapping *mapping)
 {
-	list_for_each(fill, &mapping->object->fills, struct fill, link)
+	list_for_each(fill, &mapping->object->fills, struct fill, link) {
 		if (fill->via == mapping)
 			fill->via = NULL;
+		wake_waiters(fill, mapping);
+	}
 }
 
 /* ---- Zeros ---------------------------------------------------------------------*/
@@ -696,6 +714,9 @@ static void prefetch_run(struct pager *pager, struct mapping *mapping,
 
 	if (!fill)
 		return;
+	/* Where every touch counts, bringing is not touching. */
+	if (!(mapping->flags & MAPPING_COURSE))
+		fill->via = mapping;
 	fill->prefetch = true;
 	fill->deadline = mapping->deadline;
 	pager->prefetching++;

@@ -3,8 +3,8 @@
  * msync, mprotect, madvise, mincore
  *
  * Each goes piece by piece to wmap or to the kernel. As in the kernel, msync
- * and madvise do the rest of the range when a part of it is not mapped, and fail
- * with ENOMEM afterwards; the others stop.
+ * and madvise do the rest of the range when a part of it is not mapped, and
+ * fail with ENOMEM afterwards; the others stop.
  *
  * An advice that wmap does not know is never given to the kernel where it could
  * take a page out of our memory, put one in, or let a child inherit it: the
@@ -34,7 +34,7 @@ static int run(void *addr, size_t length, struct ranges_call *call)
 	return result;
 }
 
-/* ---- msync -----------------------------------------------------------------*/
+/* ---- msync -------------------------------------------------------------- */
 
 static int sync_kernel(void *addr, size_t length,
 		       const struct ranges_call *call)
@@ -65,7 +65,7 @@ HOOK int msync(void *addr, size_t length, int flags)
 	return run(addr, length, &call);
 }
 
-/* ---- mprotect --------------------------------------------------------------*/
+/* ---- mprotect ----------------------------------------------------------- */
 
 static int protect_kernel(void *addr, size_t length,
 			  const struct ranges_call *call)
@@ -88,7 +88,7 @@ HOOK int mprotect(void *addr, size_t length, int prot)
 	return run(addr, length, &call);
 }
 
-/* ---- madvise ---------------------------------------------------------------*/
+/* ---- madvise ------------------------------------------------------------ */
 
 static int advise_kernel(void *addr, size_t length,
 			 const struct ranges_call *call)
@@ -174,7 +174,7 @@ HOOK int posix_madvise(void *addr, size_t length, int advice)
 	return error;
 }
 
-/* ---- mincore ---------------------------------------------------------------*/
+/* ---- mincore ------------------------------------------------------------ */
 
 static unsigned char *vector_of(const void *addr,
 				const struct ranges_call *call)

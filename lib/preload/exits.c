@@ -3,10 +3,10 @@
  * The ways out of a program
  *
  * exit(3), and a return from main, run this library's destructor, quick_exit
- * the function that its constructor registered first and so runs last. _exit and
- * exec run nothing: there, pages are written back and the report is made before
- * the kernel is asked. An exec may fail after that; a later report replaces the
- * one made.
+ * the function that its constructor registered first and so runs last. _exit
+ * and exec run nothing: there, pages are written back and the report is made
+ * before the kernel is asked. An exec may fail after that; a later report
+ * replaces the one made.
  *
  * In the child of a vfork all this is left to the parent, whose memory it is.
  */
@@ -43,7 +43,7 @@ __attribute__((destructor)) static void end(void)
 	exits_prepare();
 }
 
-/* ---- _exit ---------------------------------------------------------------- */
+/* ---- _exit -------------------------------------------------------------- */
 
 HOOK __attribute__((noreturn)) void _exit(int status)
 {
@@ -57,7 +57,7 @@ HOOK __attribute__((noreturn)) void _Exit(int status)
 	_exit(status);
 }
 
-/* ---- exec ----------------------------------------------------------------- */
+/* ---- exec --------------------------------------------------------------- */
 
 HOOK int execve(const char *path, char *const argv[], char *const envp[])
 {
@@ -105,7 +105,7 @@ HOOK int execvp(const char *file, char *const argv[])
 	return execvpe(file, argv, environ);
 }
 
-/* ---- execl ---------------------------------------------------------------- */
+/* ---- execl -------------------------------------------------------------- */
 
 #define FEW 256
 
@@ -141,7 +141,7 @@ static bool make_room(struct arguments *arguments)
 	return memory != MAP_FAILED;
 }
 
-/* @list: what follows @first, and behind the NULL, if @with, the environment. */
+/* @list: what follows @first; behind the NULL, if @with, the environment. */
 static bool collect(struct arguments *arguments, const char *first,
 		    va_list list, bool with)
 {

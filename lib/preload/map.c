@@ -58,7 +58,7 @@ static void *kernel_remap(void *old, size_t old_length, size_t new_length,
 		syscall(SYS_mremap, old, old_length, new_length, flags, to));
 }
 
-/* ---- By wmap ---------------------------------------------------------------*/
+/* ---- By wmap ------------------------------------------------------------ */
 
 /* MAP_SHARED or MAP_PRIVATE; 0 for what only the kernel can answer. */
 static int sharing(int flags)
@@ -173,7 +173,7 @@ static bool map_by_wmap(const struct request *r, void **result)
 	return true;
 }
 
-/* ---- By the kernel ---------------------------------------------------------*/
+/* ---- By the kernel ------------------------------------------------------ */
 
 static void *map_over_ours(const struct request *r)
 {
@@ -199,7 +199,7 @@ static void *map_by_kernel(const struct request *r)
 	return kernel_map(r, r->addr, r->flags);
 }
 
-/* ---- The hooks -------------------------------------------------------------*/
+/* ---- The hooks ---------------------------------------------------------- */
 
 HOOK void *mmap(void *addr, size_t length, int prot, int flags, int fd,
 		off_t offset)
@@ -239,7 +239,7 @@ HOOK int munmap(void *addr, size_t length)
 	return result;
 }
 
-/* ---- mremap ----------------------------------------------------------------*/
+/* ---- mremap ------------------------------------------------------------- */
 
 struct move {
 	void *old;

@@ -38,7 +38,7 @@
 
 #define HOOK __attribute__((visibility("default")))
 
-/* ---- rules ---------------------------------------------------------------- */
+/* ---- rules -------------------------------------------------------------- */
 
 struct rules_file {
 	uint64_t dev, ino;
@@ -51,7 +51,7 @@ bool rules_take(int fd, struct rules_file *file);
 /* Bytes one fault brings; 0 is the default. */
 size_t rules_grain(void);
 
-/* ---- process -------------------------------------------------------------- */
+/* ---- process ------------------------------------------------------------ */
 
 /*
  * True if the caller runs in a process that may report and write back: false
@@ -83,13 +83,13 @@ void process_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define PROCESS_WIPED __attribute__((aligned(4096)))
 void process_wipe(void *object, size_t size);
 
-/* ---- names ---------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 /* Under process_lock. names_find: NULL if it is not known. */
 void names_note(const struct rules_file *file);
 const char *names_find(uint64_t dev, uint64_t ino);
 
-/* ---- report --------------------------------------------------------------- */
+/* ---- report ------------------------------------------------------------- */
 
 /* A part of a mapping that is gone now, which had @length bytes. */
 void report_gone(const struct wmap_mapping_info *gone);
@@ -97,7 +97,7 @@ void report_gone(const struct wmap_mapping_info *gone);
 /* Tell `wmap run` all that happened so far, if it asked to. */
 void report_file(void);
 
-/* ---- ranges --------------------------------------------------------------- */
+/* ---- ranges ------------------------------------------------------------- */
 
 struct ranges_call {
 	int (*ours)(void *addr, size_t length, const struct ranges_call *call);
@@ -122,7 +122,7 @@ int ranges_unmap_ours(void *addr, size_t length);
 int ranges_unmap_piece(void *addr, size_t length,
 		       const struct ranges_call *call);
 
-/* ---- exits, signals ------------------------------------------------------- */
+/* ---- exits, signals ----------------------------------------------------- */
 
 /* Write everything back and report, if this process has a pager. */
 void exits_prepare(void);

@@ -70,7 +70,7 @@ int ranges_each(void *addr, size_t length, struct ranges_call *call)
 	return result;
 }
 
-/* ---- Unmapping ------------------------------------------------------------ */
+/* ---- Unmapping ---------------------------------------------------------- */
 
 static bool find(const void *addr, struct wmap_mapping_info *info)
 {

@@ -84,7 +84,7 @@ void report_gone(const struct wmap_mapping_info *info)
 	process_unlock();
 }
 
-/* ---- Writing -------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------ */
 
 static void flush(struct writer *writer)
 {

@@ -5,7 +5,7 @@
  * Without rules: every regular file, but not what other processes share by
  * memory alone (a memfd, /dev/shm), of which wmap would make a copy of its own.
  * With rules: the files whose path matches one of the patterns of $WMAP_MAP,
- * which are separated by colons; a backslash there takes the next byte as it is.
+ * separated by colons; a backslash there takes the next byte as it is.
  * A pattern is fnmatch(3)'s, its * matches a slash too; one without a slash is
  * held against the last part of the path. Never: files that the kernel makes up
  * (/proc, /sys), and huge pages.

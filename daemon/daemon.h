@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The map of the `wmap` command
+ *
+ *   wmap run ──fork──► program, with the preload library in each process
+ *      │  ▲                │
+ *      │  └── $WMAP_REPORT ◄┘ a temporary file, appended to at every exit
+ *      └──► the summary, --json
+ *
+ *   say          messages
+ *   patterns     --map, as the preload library reads it
+ *   program      is it one that can be run, and preloaded?
+ *   child        start it, forward signals, wait
+ *   report_read  what its processes left, added up; believes nothing
+ *   summary      for people
+ *   json         for machines
+ *   run          `wmap run`: the order of it all
+ *   wmap         the command line
+ */
+#ifndef WMAP_DAEMON_H
+#define WMAP_DAEMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "wmap/wmap.h"
+
+/* As env(1), timeout(1) and the shell have it. */
+#define EXIT_OURS	    125 /* wmap itself failed */
+#define EXIT_NOT_EXECUTABLE 126
+#define EXIT_NOT_FOUND	    127
+
+/* "wmap: " and one line on standard error. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A name as it can be shown: control characters escaped. */
+void say_name(FILE *to, const char *name);
+
+/* ---- patterns ----------------------------------------------------------- */
+
+/* Append what a --map GLOB means to $WMAP_MAP, malloc'd or NULL.
+   False: errno. */
+bool patterns_add(char **patterns, const char *glob);
+
+/* ---- program ------------------------------------------------------------ */
+
+/*
+ * Find @name as execvp(3) does, and see that the preload library will work in
+ * it. 0, or the status to exit with, after a message. *@path is malloc'd.
+ */
+int program_find(const char *name, char **path);
+
+/* ---- child -------------------------------------------------------------- */
+
+/*
+ * Run @path with @argv, forward signals to it and wait. 0 and *@status, as
+ * waitpid(2) tells it; or the status to exit with, after a message.
+ */
+int child_run(const char *path, char *const argv[], int *status);
+
+/* End as the program did. Returns its exit status, or does not. */
+int child_end_like(int status);
+
+/* ---- report_read -------------------------------------------------------- */
+
+struct figures_mapping {
+	char *file;
+	uint64_t length, loaded, faults;
+	uint64_t count; /* of mappings added up here */
+};
+
+struct figures {
+	struct figures_mapping *mappings; /* most loaded first */
+	size_t n;
+	uint64_t processes;
+	uint64_t unreadable;	 /* reports, or parts of them, that were not */
+	struct wmap_stats stats; /* sums; the largest latency_max_ns */
+};
+
+/* All of @fd. False, errno: it cannot be read, or memory ran out. */
+bool figures_read(struct figures *figures, int fd);
+void figures_free(struct figures *figures);
+
+/* Add up by file; the order is made anew. */
+void figures_merge_files(struct figures *figures);
+
+/* ---- summary, json ------------------------------------------------------ */
+
+/* May merge @figures. */
+void summary_print(FILE *to, struct figures *figures);
+
+/* False, errno: it could not be written. */
+bool json_print(FILE *to, const struct figures *figures);
+
+/* ---- run ---------------------------------------------------------------- */
+
+struct run_options {
+	char *patterns;	   /* $WMAP_MAP, or NULL; malloc'd */
+	const char *grain; /* $WMAP_GRAIN, or NULL */
+	const char *json;  /* a file, or NULL */
+	char **argv;	   /* the program and its arguments */
+};
+
+/* Returns the status to exit with. */
+int run(const struct run_options *options);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* wmap: the command line */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon.h"
+
+#define GRAIN_MIN 4096u
+#define GRAIN_MAX (2u << 20)
+
+static const char help[] =
+	"usage: wmap run [option …] [--] program [argument …]\n"
+	"       wmap --help | --version\n"
+	"\n"
+	"Runs a program on memory that wmap's pager fills: the files that it\n"
+	"maps with mmap(2), all of them or those named. At the end a summary\n"
+	"on standard error tells what was loaded, and how fast.\n"
+	"\n"
+	"  --map GLOB   only files whose path matches; may be repeated.\n"
+	"               * matches / too; a GLOB without / is for the last part\n"
+	"  --grain N    bytes that one fault brings: a power of two from 4096\n"
+	"               (the default) to 2M\n"
+	"  --json FILE  writes the summary there, too, as JSON\n"
+	"  --help, --version\n"
+	"\n"
+	"The exit status is the program's; if a signal killed it, wmap ends\n"
+	"by the same signal. 125: wmap failed; 126: the program cannot be\n"
+	"run; 127: there is no such program.\n";
+
+static int print_version(void)
+{
+	puts("wmap " WMAP_VERSION);
+	return EXIT_SUCCESS;
+}
+
+static int print_help(void)
+{
+	fputs(help, stdout);
+	return EXIT_SUCCESS;
+}
+
+static int see_help(void)
+{
+	fputs("Try 'wmap --help'.\n", stderr);
+	return EXIT_OURS;
+}
+
+static unsigned shift_of(char suffix)
+{
+	switch (suffix) {
+	case 'K':
+	case 'k':
+		return 10;
+	case 'M':
+	case 'm':
+		return 20;
+	default:
+		return 0;
+	}
+}
+
+/* "64K" becomes 65536; 0 if it is no grain. */
+static uint64_t parse_grain(const char *text)
+{
+	uint64_t n;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return 0;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno || n > GRAIN_MAX)
+		return 0;
+	if (*end && shift_of(*end))
+		n <<= shift_of(*end++);
+	if (*end || n < GRAIN_MIN || n > GRAIN_MAX || n & (n - 1))
+		return 0;
+	return n;
+}
+
+/* "run"'s options, as they come. */
+struct parsed {
+	struct run_options options;
+	char grain[24];
+};
+
+static bool set_grain(struct parsed *parsed, const char *text)
+{
+	uint64_t grain = parse_grain(text);
+
+	if (!grain) {
+		say("--grain %s: not a power of two from 4096 to 2M", text);
+		return false;
+	}
+	snprintf(parsed->grain, sizeof(parsed->grain), "%llu",
+		 (unsigned long long)grain);
+	parsed->options.grain = parsed->grain;
+	return true;
+}
+
+static bool set_map(struct parsed *parsed, const char *glob)
+{
+	if (!*glob) {
+		say("--map: the pattern is empty");
+		return false;
+	}
+	if (!patterns_add(&parsed->options.patterns, glob)) {
+		say("%s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool set_json(struct parsed *parsed, const char *path)
+{
+	parsed->options.json = path;
+	if (!*path)
+		say("--json: the name is empty");
+	return *path;
+}
+
+enum { MAP = 256, GRAIN, JSON, HELP, VERSION };
+
+static const struct option long_options[] = {
+	{ "map", required_argument, NULL, MAP },
+	{ "grain", required_argument, NULL, GRAIN },
+	{ "json", required_argument, NULL, JSON },
+	{ "help", no_argument, NULL, HELP },
+	{ "version", no_argument, NULL, VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool set_option(struct parsed *parsed, int option, char **argv)
+{
+	switch (option) {
+	case MAP:
+		return set_map(parsed, optarg);
+	case GRAIN:
+		return set_grain(parsed, optarg);
+	case JSON:
+		return set_json(parsed, optarg);
+	case ':':
+		say("%s: its value is missing", argv[optind - 1]);
+		break;
+	default:
+		say("%s: no such option, or no such use of it",
+		    argv[optind - 1]);
+		break;
+	}
+	see_help();
+	return false;
+}
+
+static int run_command(int argc, char **argv)
+{
+	struct parsed parsed = { 0 };
+	int option, status;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) !=
+	       -1) {
+		if (option == HELP)
+			return print_help();
+		if (option == VERSION)
+			return print_version();
+		if (!set_option(&parsed, option, argv))
+			return EXIT_OURS;
+	}
+	if (optind == argc) {
+		say("run: which program?");
+		return see_help();
+	}
+	parsed.options.argv = argv + optind;
+	status = run(&parsed.options);
+	free(parsed.options.patterns);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(command, "run"))
+		return run_command(argc - 1, argv + 1);
+	if (!strcmp(command, "--help"))
+		return print_help();
+	if (!strcmp(command, "--version"))
+		return print_version();
+	if (*command)
+		say("%s: no such command", command);
+	else
+		say("run what?");
+	return see_help();
+}

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+#
+# For the scripts in tests/process: a directory of their own, `wmap run`, and
+# the same program plain and under it.
+set -uo pipefail
+
+if [ -n "${WMAP_SANITIZER-}" ]; then
+	echo "skipped: a library with $WMAP_SANITIZER cannot be preloaded"
+	exit 77
+fi
+
+wmap=$WMAP_BIN/wmap
+programs=$WMAP_BUILD/tests/programs
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+export TMPDIR=$work/tmp
+mkdir "$TMPDIR"
+failures=0
+ulimit -c 0
+
+# What wmap says first when the machine has no userfaultfd.
+"$wmap" run -- true 2>"$work/err"
+if grep -q "userfaultfd" "$work/err"; then
+	cat "$work/err"
+	exit 77
+fi
+
+failed() {
+	echo "FAILED: $*"
+	failures=$((failures + 1))
+}
+
+# expect WHAT COMMAND…: the command succeeds
+expect() {
+	local what=$1
+
+	shift
+	if "$@"; then
+		echo "ok: $what"
+	else
+		failed "$what"
+	fi
+}
+
+# finish: the last line of each script
+finish() {
+	expect "no temporary file is left" test -z "$(ls -A "$TMPDIR")"
+	echo "$failures failed"
+	exit $((failures > 0))
+}
+
+# under_wmap OUTPUT COMMAND…: its status; OUTPUT.out, .err, .json
+under_wmap() {
+	local output=$1
+
+	shift
+	timeout -k 5 60 "$wmap" run --json "$output.json" -- "$@" \
+		>"$output.out" 2>"$output.err"
+}
+
+# loaded JSON: does it tell of a page that was loaded?
+loaded() {
+	grep -q '"loaded_pages": [1-9]' "$1"
+}
+
+# field NAME JSON: the number of that name, the first
+field() {
+	sed -nE "s/.*\"$1\": ([0-9]+).*/\1/p" "$2" | head -n 1
+}
+
+# same PROGRAM SCENARIO: does it print, leave and return the same under wmap?
+same() {
+	local program=$programs/$1 name=$2 plain paged
+
+	"$program" "$name" "$work/plain.file" >"$work/plain.out" \
+		2>"$work/plain.err"
+	plain=$?
+	under_wmap "$work/paged" "$program" "$name" "$work/paged.file"
+	paged=$?
+	if [ $plain != $paged ]; then
+		failed "$name: status $paged, plain $plain"
+	elif ! diff "$work/plain.out" "$work/paged.out"; then
+		failed "$name: it prints something else"
+	elif [ -e "$work/plain.file" ] &&
+		! cmp "$work/plain.file" "$work/paged.file"; then
+		failed "$name: it leaves something else in the file"
+	else
+		echo "ok: $name"
+		rm -f "$work"/p*.file
+		return
+	fi
+	cat "$work/paged.err"
+	rm -f "$work"/p*.file
+}
+
+# same_all PROGRAM: every scenario of it
+same_all() {
+	local name
+
+	for name in $("$programs/$1" --list); do
+		same "$1" "$name"
+	done
+}
