@@ -172,6 +172,15 @@ static bool show_run(struct mapping *via, uint64_t first, uint64_t count)
 	return done == count;
 }
 
+/* A mapping may have been cut since the run was chosen, and something else be
+   where its upper part was. */
+static bool shows_run(const struct mapping *mapping, uint64_t first,
+		      uint64_t count)
+{
+	return first >= mapping->first &&
+	       first + count <= mapping_end_page(mapping);
+}
+
 /* *@woken: every thread that slept on one of them through @via is awake. */
 static int put(struct object *object, struct mapping *via, uint64_t first,
 	       uint64_t count, const char *buffer, bool write, bool *woken)
@@ -179,6 +188,8 @@ static int put(struct object *object, struct mapping *via, uint64_t first,
 	uint64_t done = 0;
 	int error;
 
+	if (via && !shows_run(via, first, count))
+		via = NULL;
 	*woken = via && (object->memfd < 0 || via->flags & WMAP_SHARED);
 	if (*woken) {
 		error = put_through(via, first, count, buffer, write, &done,
