@@ -301,7 +301,7 @@ static bool counts_an_error(void *at)
 	return memory_info(at).errors > 0;
 }
 
-START_TEST(a_write_that_failed_in_the_background_is_reported_by_the_next_sync)
+START_TEST(a_failed_write_in_the_background_is_reported_by_sync)
 {
 	struct scene scene = set_up(WMAP_SHARED, 0);
 
@@ -445,9 +445,8 @@ static void writing(TCase *facts)
 	tcase_add_test(facts, a_later_sync_writes_what_failed);
 	tcase_add_test(facts, a_write_that_failed_once_is_lost_by_none);
 	tcase_add_test(facts, a_store_after_a_failed_write_is_written_too);
-	tcase_add_test(
-		facts,
-		a_write_that_failed_in_the_background_is_reported_by_the_next_sync);
+	tcase_add_test(facts,
+		       a_failed_write_in_the_background_is_reported_by_sync);
 	tcase_add_loop_test(facts, unmapping_fails_and_keeps_the_mapping, 0,
 			    COUNT(errors));
 	tcase_add_test(facts,

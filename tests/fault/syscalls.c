@@ -27,8 +27,7 @@ static long failing_error;
 static bool is_vital(long number)
 {
 	return number == SYS_futex || number == SYS_sched_yield ||
-	       number == SYS_ioctl || number == SYS_read ||
-	       number == SYS_write;
+	       number == SYS_ioctl || number == SYS_read || number == SYS_write;
 }
 
 static long hook(long number)
@@ -161,11 +160,8 @@ static const struct {
 	int error;
 	bool good;
 } ways[] = {
-	{ ENOMEM, false },
-	{ EIO, false },
-	{ EAGAIN, false },
-	{ ENOMEM, true },
-	{ EMFILE, true },
+	{ ENOMEM, false }, { EIO, false },   { EAGAIN, false },
+	{ ENOMEM, true },  { EMFILE, true },
 };
 
 START_TEST(no_failing_call_is_worse_than_an_error)
