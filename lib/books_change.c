@@ -91,6 +91,7 @@ void books_move(struct pager *pager, struct message *message)
 		if (page_up(message->move.new_length) >
 		    page_up(message->length))
 			books_stop_growing(mapping);
+		mapping_mend(mapping);
 		describe(mapping, message);
 	} else if (message->move.new_address == message->address) {
 		error = resize_in_place(mapping, message);

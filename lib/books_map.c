@@ -176,6 +176,7 @@ static int book(struct pager *pager, struct message *message,
 	mapping->grain = message->map.grain;
 	mapping->deadline = message->map.deadline;
 	mapping->growing = message->map.growing;
+	mapping->alone = list_empty(&object->mappings);
 	mapping->may_write = may_write(object, message);
 	mapping->tracked = books_tracks(object, mapping->prot, mapping->flags);
 	error = object_reach(object, mapping->first + pages + mapping->growing);

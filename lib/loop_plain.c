@@ -62,17 +62,14 @@ static void plain_enter(struct loop *loop, uint64_t timeout)
 		.tv_sec = (time_t)(timeout / 1000000000),
 		.tv_nsec = (long)(timeout % 1000000000),
 	};
-	long n;
 
 	begin_transfers(loop);
 	for (unsigned i = 0; i < loop->n_watches; i++)
 		loop->polls[i] = (struct pollfd){ .fd = loop->watches[i]->fd,
 						  .events = POLLIN };
-	n = sys_call(SYS_ppoll, loop->polls, loop->n_watches,
-		     timeout == LOOP_FOREVER ? NULL : &relative, NULL, 0);
-	if (n <= 0) /* EINTR, or out of memory: the caller comes again */
-		for (unsigned i = 0; i < loop->n_watches; i++)
-			loop->polls[i].revents = 0;
+	/* EINTR, or out of memory: nothing is readable, the caller comes again */
+	sys_call(SYS_ppoll, loop->polls, loop->n_watches,
+		 timeout == LOOP_FOREVER ? NULL : &relative, NULL, 0);
 }
 
 static void plain_run(struct loop *loop)

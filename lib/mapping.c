@@ -7,6 +7,7 @@
  */
 #include <sys/mman.h>
 
+#include "mem.h"
 #include "space.h"
 #include "sys.h"
 
@@ -21,7 +22,8 @@ uint64_t mapping_modes(const struct mapping *mapping)
 
 	if (mapping->object->memfd < 0)
 		return modes;
-	if (mapping->tracked || mapping->flags & MAPPING_COURSE)
+	if (mapping->tracked || mapping->alone ||
+	    mapping->flags & MAPPING_COURSE)
 		modes |= UFFDIO_REGISTER_MODE_MINOR;
 	if (mapping->tracked)
 		modes |= UFFDIO_REGISTER_MODE_WP;
@@ -243,6 +245,39 @@ static void uncover(struct mapping *mapping, struct page page)
 	if (mapping->tracked)
 		object_dirtied(mapping->object, page);
 	place(mapping, mapping_address(mapping, page.index), MAP_FIXED);
+}
+
+/* Forget that a mapping shows SIGBUS: a touch there is a missing page again. */
+static void expose(struct mapping *mapping, struct page page)
+{
+	uint32_t views = page.views & ~view_bit(mapping->view);
+
+	if (place(mapping, mapping_address(mapping, page.index), MAP_FIXED))
+		return;
+	view_note(mapping->view, page.index, false);
+	object_set(mapping->object, page, views ? PAGE_ERROR : PAGE_ABSENT,
+		   views);
+}
+
+void mapping_mend(struct mapping *mapping)
+{
+	uint64_t *indexes;
+	size_t n;
+
+	if (mapping->space->features & WMAP_FEATURE_POISON ||
+	    !mapping->object->n_errors ||
+	    pages_collect(&mapping->object->pages, mapping->first,
+			  mapping_end_page(mapping), 1u << PAGE_ERROR, &indexes,
+			  &n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct page page =
+			pages_get(&mapping->object->pages, indexes[i]);
+
+		if (view_has(mapping->view, page))
+			expose(mapping, page);
+	}
+	mem_free(indexes, n * sizeof(*indexes));
 }
 
 static void heal(struct mapping *mapping, struct page page)

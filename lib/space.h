@@ -7,10 +7,14 @@
  *
  * How a mapping is registered decides what the pager gets to see:
  *
- *   MISSING            a page that is nowhere in memory. The rest is the MMU's:
- *                      read-only, private and anonymous mappings.
+ *   MISSING            a page that is nowhere in memory. The rest is the MMU's,
+ *                      with the kernel's fault-around: read-only and private
+ *                      mappings of what others show too, plain memory.
  *   MISSING|MINOR      also a first touch of a page that others brought: exact
- *                      mappings (the course's), where every touch counts.
+ *                      mappings (the course's), where every touch counts; and
+ *                      those that were alone with their object when they were
+ *                      made: nobody brings pages for them, and without the
+ *                      attempt at fault-around a fault costs a tenth less.
  *   MISSING|MINOR|WP   also the first store to it: tracked mappings, shared,
  *                      writable and with a store to write back to.
  *
@@ -42,6 +46,7 @@ struct mapping {
 	uint64_t grain; /* pages that one fault brings */
 	uint64_t deadline;
 	bool may_write; /* its descriptor, or store, was for writing */
+	bool alone;	/* with its object, when it was made */
 	bool tracked;
 	bool closing;	  /* stores are held until it is unmapped, or not */
 	struct list held; /* fault.link */
@@ -162,6 +167,12 @@ bool mapping_show(struct mapping *mapping, struct page page,
 
 /* SIGBUS at a page, and its sleeper woken to get it. */
 void mapping_poison(struct mapping *mapping, struct page page);
+
+/*
+ * The mapping is about to be moved, which the kernel does for one piece of
+ * memory only: put the object's memory back where something else gives SIGBUS.
+ */
+void mapping_mend(struct mapping *mapping);
 
 /* The page is in the memfd now: take SIGBUS away wherever it was shown. */
 void object_heal(struct object *object, struct page page);

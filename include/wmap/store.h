@@ -81,9 +81,8 @@ struct wmap_store_ops {
  *   EINVAL  no read, a size that is not known, more than 64 threads
  *   ENOMEM, EAGAIN  memory or threads ran out
  */
-WMAP_API struct wmap_store *
-wmap_store_create(const struct wmap_store_ops *ops, void *self,
-		  unsigned threads);
+WMAP_API struct wmap_store *wmap_store_create(const struct wmap_store_ops *ops,
+					      void *self, unsigned threads);
 
 /** wmap_store_zero - zeros without end; what is written is forgotten */
 WMAP_API struct wmap_store *wmap_store_zero(void);
@@ -109,12 +108,12 @@ WMAP_API struct wmap_store *wmap_store_file(int fd, int flags);
 
 /* Which transfers fail; those that fit every line of it. */
 struct wmap_failure {
-	size_t size;		/* sizeof(struct wmap_failure) */
-	unsigned operations;	/* WMAP_FAIL_* or-ed */
-	uint64_t first;		/* begin with the nth that fits, from 1; 0 is 1 */
-	uint64_t count;		/* how many; 0 is for good */
+	size_t size;	     /* sizeof(struct wmap_failure) */
+	unsigned operations; /* WMAP_FAIL_* or-ed */
+	uint64_t first;	     /* begin with the nth that fits, from 1; 0 is 1 */
+	uint64_t count;	     /* how many; 0 is for good */
 	uint64_t offset, length; /* touching this range; length 0: any */
-	int error;		/* errno it fails with */
+	int error;		 /* errno it fails with */
 };
 
 /**
@@ -145,9 +144,8 @@ WMAP_API int wmap_store_fail(struct wmap_store *store,
  * @read_ns, @write_ns: how long each transfer waits first, or
  *         WMAP_DELAY_FOREVER: until wmap_store_delay says otherwise
  */
-WMAP_API struct wmap_store *wmap_store_slow(struct wmap_store *inner,
-					    uint64_t read_ns,
-					    uint64_t write_ns);
+WMAP_API struct wmap_store *
+wmap_store_slow(struct wmap_store *inner, uint64_t read_ns, uint64_t write_ns);
 
 /**
  * wmap_store_delay - change how slow a slow store is

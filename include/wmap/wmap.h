@@ -84,9 +84,9 @@ struct wmap_store;
 
 /* What getwmapinfo tells, in ascending order of address. */
 struct wmapinfo {
-	int total_mmaps;		  /* all there are, also above 16 */
-	uint64_t addr[WMAP_MAX_INFO];	  /* the first 16 of them */
-	uint64_t length[WMAP_MAX_INFO];	  /* bytes, as requested */
+	int total_mmaps;		/* all there are, also above 16 */
+	uint64_t addr[WMAP_MAX_INFO];	/* the first 16 of them */
+	uint64_t length[WMAP_MAX_INFO]; /* bytes, as requested */
 	uint64_t n_loaded_pages[WMAP_MAX_INFO];
 };
 
@@ -306,8 +306,7 @@ WMAP_API int wmap_sync(void *addr, size_t length, int flags);
 #define WMAP_ADVICE_RANDOM     1 /* a fault brings its grain and no more */
 #define WMAP_ADVICE_SEQUENTIAL 2 /* a fault brings what follows it too */
 #define WMAP_ADVICE_WILLNEED   3 /* bring it now, without waiting for it */
-#define WMAP_ADVICE_DONTNEED   4 /* let it go; changes are written first, but
-				    private memory's are dropped */
+#define WMAP_ADVICE_DONTNEED   4 /* let it go, once written; private: dropped */
 
 /**
  * wmap_advise - say how a range will be used
@@ -340,23 +339,23 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
 WMAP_API int wmap_residency(void *addr, size_t length, unsigned char *vec);
 
 struct wmap_mapping_info {
-	size_t size;	  /* sizeof(struct wmap_mapping_info), by the caller */
+	size_t size; /* sizeof(struct wmap_mapping_info), by the caller */
 	void *addr;
-	size_t length;	  /* bytes, as requested */
-	uint64_t offset;  /* of the first byte in its store */
+	size_t length;	   /* bytes, as requested */
+	uint64_t offset;   /* of the first byte in its store */
 	uint64_t dev, ino; /* of the file; 0 if it has none */
-	int prot, flags;  /* as last given */
+	int prot, flags;   /* as last given */
 	size_t grain;
-	size_t loaded;	  /* pages that this mapping touched (the course's
+	size_t loaded;	 /* pages that this mapping touched (the course's
 			     n_loaded_pages; with a grain, that were brought) */
-	size_t resident;  /* pages of its range in memory, whoever brought them;
+	size_t resident; /* pages of its range in memory, whoever brought them;
 			     of private memory, its own */
-	size_t dirty;	  /* pages of its range not yet written back */
-	uint64_t faults;  /* messages from the kernel */
-	uint64_t fills;	  /* pages brought for it */
+	size_t dirty;	 /* pages of its range not yet written back */
+	uint64_t faults; /* messages from the kernel */
+	uint64_t fills;	 /* pages brought for it */
 	uint64_t writebacks; /* pages written back for its object */
-	uint64_t errors;  /* faults that ended in SIGBUS, writes that failed */
-	char name[104];	  /* the store: a file's path (its end, if longer),
+	uint64_t errors; /* faults that ended in SIGBUS, writes that failed */
+	char name[104];	 /* the store: a file's path (its end, if longer),
 			     "zero", or the name in its table */
 };
 
@@ -380,7 +379,8 @@ WMAP_API ssize_t wmap_mapping_list(struct wmap_mapping_info *infos, size_t n);
  *   ENOENT  none is there
  *   EINVAL, EFAULT  as wmap_mapping_list's
  */
-WMAP_API int wmap_mapping_find(const void *addr, struct wmap_mapping_info *info);
+WMAP_API int wmap_mapping_find(const void *addr,
+			       struct wmap_mapping_info *info);
 
 /*
  * Latencies are counted in buckets: of bucket b, wmap_bucket_start(b) is the
@@ -391,10 +391,10 @@ WMAP_API int wmap_mapping_find(const void *addr, struct wmap_mapping_info *info)
 struct wmap_stats {
 	size_t size; /* sizeof(struct wmap_stats), by the caller */
 	uint64_t mappings, objects;
-	uint64_t resident, dirty;	       /* pages */
+	uint64_t resident, dirty;		    /* pages */
 	uint64_t faults, fills, writebacks, errors; /* since the start */
-	uint64_t bytes_read, bytes_written;    /* of stores */
-	uint64_t bookkeeping;		       /* bytes held for all of it */
+	uint64_t bytes_read, bytes_written;	    /* of stores */
+	uint64_t bookkeeping; /* bytes held for all of it */
 	/* From the pager's reading of a fault's message to its sleeper's wake;
 	   the way there and back is not in it. */
 	uint64_t latency_max_ns;

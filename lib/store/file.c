@@ -280,9 +280,9 @@ static int check_same(int own, const struct stat *stat)
 
 	if (err)
 		return err;
-	return now.st_dev == stat->st_dev && now.st_ino == stat->st_ino
-		       ? 0
-		       : -EBADF;
+	return now.st_dev == stat->st_dev && now.st_ino == stat->st_ino ?
+		       0 :
+		       -EBADF;
 }
 
 int store_file_reopen(int fd, int *result, bool *writable)

@@ -109,6 +109,28 @@ static inline unsigned turn_for(struct loop *loop, unsigned ms)
 	return turns;
 }
 
+static inline void delay(unsigned n)
+{
+	for (volatile unsigned i = 0; i < n; i++)
+		;
+}
+
+/* A post that posts itself again; without a loop it does not. */
+struct chain {
+	struct post post;
+	struct loop *loop;
+	unsigned ran;
+};
+
+static inline void chain_runs(struct post *post)
+{
+	struct chain *chain = container_of(post, struct chain, post);
+
+	chain->ran++;
+	if (chain->loop)
+		loop_post(chain->loop, post);
+}
+
 /* An io that counts what it is told. */
 struct counted {
 	struct io io;
