@@ -95,9 +95,11 @@ same() {
 
 # same_all PROGRAM: every scenario of it
 same_all() {
-	local name
+	local name names
 
-	for name in $("$programs/$1" --list); do
+	names=$("$programs/$1" --list)
+	expect "$1 has scenarios" test -n "$names"
+	for name in $names; do
 		same "$1" "$name"
 	done
 }
