@@ -143,7 +143,7 @@ END_TEST
 
 START_TEST(a_loop_with_nothing_to_do_sleeps)
 {
-	struct chain chain = { .loop = NULL };
+	struct chain chain = { .post.run = chain_runs };
 
 	loop = loop_open(_i);
 	loop_post(loop, &chain.post);
@@ -387,14 +387,14 @@ END_TEST
 
 START_TEST(posts_without_end_starve_nobody)
 {
-	struct chain chain = { .post.run = chain_runs, .loop = loop };
+	struct chain chain = { .post.run = chain_runs };
 	struct ticket ticket = { 0 };
 	struct bell bell = { 0 };
 	struct move move;
 	char byte;
 	int fd = file_with(4, 1);
 
-	loop = loop_open(_i);
+	loop = chain.loop = loop_open(_i);
 	bell_open(&bell);
 	loop_post(loop, &chain.post);
 	ticket_start(&ticket, 0, time_now() + 1000000);
