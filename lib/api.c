@@ -67,9 +67,11 @@ void *api_map(struct client_map *map)
 		return api_pointer(-ENOMEM, 0);
 	if (!map->deadline)
 		map->deadline = default_deadline();
-	error = client_start();
-	if (!error)
-		error = client_map(map, &address);
+	do { /* again, if the pager was stopped in between */
+		error = client_start();
+		if (!error)
+			error = client_map(map, &address);
+	} while (error == -ESRCH);
 	return api_pointer(error, address);
 }
 

@@ -43,11 +43,15 @@ static void describe(struct mapping *mapping, struct message *message)
 	message->move.inherit = !mapping->object->store;
 }
 
+/* What does not reach the mapping's end can only stay as it is. */
 static int resize_in_place(struct mapping *mapping,
 			   const struct message *message)
 {
 	uint64_t before = message->address - mapping->start;
+	uint64_t pages = page_up(message->move.new_length);
 
+	if (message_end(message) < mapping->end)
+		return pages == page_up(message->length) ? 0 : -ENOMEM;
 	return space_move(mapping, mapping->start,
 			  before + message->move.new_length);
 }
@@ -68,6 +72,9 @@ static int move_elsewhere(struct pager *pager, struct mapping *mapping,
 	if (error)
 		return error;
 	books_stop_growing(mapping);
+	/* Who waits for a page there would be taken for a sleeper of whatever
+	   is mapped at that address when the page comes. */
+	fills_forget(mapping);
 	error = space_move(mapping, message->move.new_address,
 			   message->move.new_length);
 	uffd_wake(space->uffd, start, end - start);

@@ -101,6 +101,28 @@ void books_file_sync(struct pager *pager, struct message *message)
 	join_end(&sync->join, error);
 }
 
+/*
+ * Answer when the pages that gave SIGBUS have been tried again: who made the
+ * file longer may touch them at once.
+ */
+static void retry_and_answer(struct pager *pager, struct object *object,
+			     struct message *message, int error)
+{
+	struct file_sync *sync =
+		object && object->n_errors ? mem_alloc(sizeof(*sync)) : NULL;
+
+	if (!sync) {
+		message_answer(message, error);
+		return;
+	}
+	sync->message = message;
+	sync->join.pending = 1;
+	sync->join.error = error;
+	sync->join.done = file_synced;
+	object_retry(pager, object, SIZE_MAX, &sync->join);
+	join_end(&sync->join, 0);
+}
+
 /* ---- After writing ---------------------------------------------------------- */
 
 /* The bytes [from, to) of one page, from the file into memory. */
@@ -142,12 +164,11 @@ void books_file_written(struct pager *pager, struct message *message)
 		       pages_next(&object->pages, first, end, &cursor, &page))
 			if (page_is(page, STATES_PRESENT))
 				error = refresh_page(object, page, message);
-		object_retry(pager, object, 64, NULL);
 		object->length =
 			max_u64(object->length,
 				message->file.offset + message->file.length);
 	}
-	message_answer(message, error);
+	retry_and_answer(pager, object, message, error);
 }
 
 /* ---- After truncating ------------------------------------------------------- */
@@ -173,7 +194,6 @@ void books_file_length(struct pager *pager, struct message *message)
 			      UINT64_MAX);
 		clear_tail(object, length);
 		object->length = length;
-		object_retry(pager, object, 64, NULL);
 	}
-	message_answer(message, 0);
+	retry_and_answer(pager, object, message, 0);
 }

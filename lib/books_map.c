@@ -44,7 +44,7 @@ static int open_file(const struct message *message, struct wmap_store **store)
 				      message->map.name, store);
 
 	if (error)
-		sys_call(SYS_close, message->map.file);
+		store_file_close(message->map.file);
 	return error;
 }
 
@@ -74,6 +74,19 @@ static int object_of_new_file(struct pager *pager,
 	return 0;
 }
 
+/*
+ * An object that only a read under way has kept: nobody was shown its pages
+ * since, so they may be old.
+ */
+static struct object *revive(struct object *object)
+{
+	if (list_empty(&object->mappings)) {
+		fills_repeat(object, 0, UINT64_MAX);
+		object_drop(object, 0, UINT64_MAX);
+	}
+	return object_get(object);
+}
+
 /* A file that was open for reading is now open for writing too. */
 static int make_writable(struct object *object, const struct message *message)
 {
@@ -99,9 +112,9 @@ static int object_of_file(struct pager *pager, const struct message *message,
 	if (message->map.writable && !object->store->writable)
 		error = make_writable(object, message);
 	else
-		sys_call(SYS_close, message->map.file);
+		store_file_close(message->map.file);
 	if (!error)
-		*result = object_get(object);
+		*result = revive(object);
 	return error;
 }
 
@@ -112,7 +125,7 @@ static int object_of_store(struct pager *pager, struct wmap_store *store,
 	int error;
 
 	if (object) {
-		*result = object_get(object);
+		*result = revive(object);
 		return 0;
 	}
 	error = object_create(store, false, result);

@@ -15,7 +15,10 @@ struct unmapping {
 	struct join join;
 	struct pager *pager;
 	struct message *message;
+	unsigned rounds; /* of writing */
 };
+
+#define ROUNDS 8 /* at most: other mappings may go on storing for ever */
 
 void books_put_off(struct pager *pager, struct message *message)
 {
@@ -125,31 +128,6 @@ struct mapping *books_below(struct space *space, uint64_t address)
 	return i ? space->entries[i - 1].mapping : NULL;
 }
 
-static void unmap_finish(struct join *join)
-{
-	struct unmapping *unmapping =
-		container_of(join, struct unmapping, join);
-	struct message *message = unmapping->message;
-	struct pager *pager = unmapping->pager;
-	struct space *space = &pager->space;
-	uint64_t start = message->address, end = message_end(message);
-	struct mapping *mapping;
-	int error = join->error;
-
-	mem_free(unmapping, sizeof(*unmapping));
-	for_each_in(mapping, space, start, end)
-		mapping->closing = false;
-	message->unmap.mapped = bytes_to_unmap(space, start, end);
-	if (!error)
-		error = remove_range(pager, start, end);
-	for_each_in(mapping, space, start - (start != 0), end + 1)
-		faults_release(mapping);
-	mapping = books_below(space, start);
-	message->unmap.regrow = mapping && mapping->flags & WMAP_GROWSUP;
-	take_up(pager);
-	message_answer(message, error);
-}
-
 static void written_for_join(struct writeback *writeback)
 {
 	struct join *join = writeback->owner;
@@ -185,6 +163,71 @@ void books_write(struct pager *pager, const struct mapping *mapping,
 	writeback_start(pager, writeback);
 }
 
+static bool is_dirty(struct space *space, uint64_t start, uint64_t end)
+{
+	struct mapping *mapping;
+
+	for_each_in(mapping, space, start, end)
+		if (mapping->tracked && mapping->object->n_dirty &&
+		    pages_count(&mapping->object->pages,
+				mapping_page(mapping,
+					     max_u64(start, mapping->start)),
+				mapping_page(mapping,
+					     min_u64(end, mapping->end)),
+				STATES_DIRTY, 0))
+			return true;
+	return false;
+}
+
+static void write_changed(struct unmapping *unmapping)
+{
+	struct space *space = &unmapping->pager->space;
+	struct message *message = unmapping->message;
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+
+	unmapping->rounds++;
+	unmapping->join.pending = 1;
+	for_each_in(mapping, space, start, end) {
+		mapping->closing = mapping->tracked;
+		if (mapping->tracked && mapping->object->n_dirty)
+			books_write(unmapping->pager, mapping, start, end,
+				    false, &unmapping->join);
+	}
+	join_end(&unmapping->join, 0);
+}
+
+static void unmap_finish(struct join *join)
+{
+	struct unmapping *unmapping =
+		container_of(join, struct unmapping, join);
+	struct message *message = unmapping->message;
+	struct pager *pager = unmapping->pager;
+	struct space *space = &pager->space;
+	uint64_t start = message->address, end = message_end(message);
+	struct mapping *mapping;
+	int error = join->error;
+
+	/* A write(2) to a page on its way made it dirty again: it may have been
+	   overtaken in the file. */
+	if (!error && unmapping->rounds < ROUNDS && is_dirty(space, start, end)) {
+		write_changed(unmapping);
+		return;
+	}
+	mem_free(unmapping, sizeof(*unmapping));
+	for_each_in(mapping, space, start, end)
+		mapping->closing = false;
+	message->unmap.mapped = bytes_to_unmap(space, start, end);
+	if (!error)
+		error = remove_range(pager, start, end);
+	for_each_in(mapping, space, start - (start != 0), end + 1)
+		faults_release(mapping);
+	mapping = books_below(space, start);
+	message->unmap.regrow = mapping && mapping->flags & WMAP_GROWSUP;
+	take_up(pager);
+	message_answer(message, error);
+}
+
 static int exact_range(struct space *space, struct message *message)
 {
 	struct mapping *mapping = space_find(space, message->address);
@@ -199,7 +242,6 @@ void books_unmap(struct pager *pager, struct message *message)
 {
 	struct space *space = &pager->space;
 	struct unmapping *unmapping;
-	struct mapping *mapping;
 	uint64_t start = message->address;
 	int error = 0;
 
@@ -216,13 +258,6 @@ void books_unmap(struct pager *pager, struct message *message)
 	}
 	unmapping->pager = pager;
 	unmapping->message = message;
-	unmapping->join.pending = 1;
 	unmapping->join.done = unmap_finish;
-	for_each_in(mapping, space, start, message_end(message)) {
-		mapping->closing = mapping->tracked;
-		if (mapping->tracked && mapping->object->n_dirty)
-			books_write(pager, mapping, start, message_end(message),
-				    false, &unmapping->join);
-	}
-	join_end(&unmapping->join, 0);
+	write_changed(unmapping);
 }

@@ -28,6 +28,36 @@ static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t thread;  /* [l] starting */
 static unsigned features; /* [c] while running */
 
+/*
+ * Nobody is inside a pager that is being destroyed. A caller counts itself, then
+ * looks whether one is stopping; who stops says so, then waits until nobody is
+ * counted. Sequentially consistent, all of it: one of the two sees the other.
+ */
+static _Atomic unsigned callers;
+static _Atomic bool stopping;
+
+/* Calls this thread is in: more than one in a signal handler, which must not
+   wait for who waits for what it interrupted. The pager's own is always in. */
+static _Thread_local unsigned depth;
+
+static struct pager *pager_enter(void)
+{
+	atomic_fetch_add(&callers, 1);
+	while (!depth && atomic_load(&stopping)) {
+		atomic_fetch_sub(&callers, 1);
+		sys_call(SYS_sched_yield);
+		atomic_fetch_add(&callers, 1);
+	}
+	depth++;
+	return atomic_load_explicit(&running, memory_order_acquire);
+}
+
+static void pager_leave(void)
+{
+	depth--;
+	atomic_fetch_sub(&callers, 1);
+}
+
 struct pager *client_pager(void)
 {
 	return atomic_load_explicit(&running, memory_order_acquire);
@@ -86,21 +116,58 @@ static void wait_for(struct message *message)
 		sleep_on(message);
 }
 
-int client_call(struct message *message)
-{
-	struct pager *to = client_pager();
+/* A store's function that is called meanwhile cannot wait for the pager. */
+static _Thread_local bool standing_in;
 
+/* Short, and often made: mapping and unmapping. */
+#define STANDS_IN (1u << MESSAGE_MAP | 1u << MESSAGE_UNMAP)
+
+/*
+ * If the pager sleeps, do its work for this message in its place: it would have
+ * to be woken for it, mostly on another CPU, and then to wake us. What takes
+ * longer it goes on with itself, and answers.
+ */
+static bool stand_in(struct pager *pager, struct message *message)
+{
+	uint64_t signals = 0;
+	bool lent;
+
+	if (!(STANDS_IN >> message->kind & 1))
+		return false;
+	lock_signals_block(&signals);
+	lent = loop_borrow(pager->loop);
+	if (lent) {
+		standing_in = true;
+		message_handle(pager, message);
+		standing_in = false;
+		loop_return(pager->loop);
+	}
+	lock_signals_restore(signals);
+	return lent;
+}
+
+static int call(struct pager *to, struct message *message)
+{
 	if (!to)
 		return -ESRCH;
-	if (loop_is_owner(to->loop))
+	if (loop_is_owner(to->loop) || standing_in)
 		return -EDEADLK;
 	message->pager = to;
 	message->post.run = run_message;
 	atomic_store_explicit(&message->state, MESSAGE_SENT,
 			      memory_order_relaxed);
-	loop_post(to->loop, &message->post);
+	if (!stand_in(to, message))
+		loop_post(to->loop, &message->post);
 	wait_for(message);
 	return message->result;
+}
+
+int client_call(struct message *message)
+{
+	int error = call(pager_enter(), message);
+
+	pager_leave();
+	return error;
 }
 
 /* ---- Starting and stopping -----------------------------------------------------*/
@@ -130,6 +197,7 @@ static void *run(void *argument)
 	struct pager *mine = start->pager;
 	int error;
 
+	depth = 1;
 	lock_signals_are_blocked();
 	pthread_setname_np(pthread_self(), "wmap-pager");
 	error = loop_own(mine->loop);
@@ -163,7 +231,10 @@ static void in_child(void)
 	struct pager *parents = client_pager();
 
 	pthread_mutex_init(&starting, NULL);
+	atomic_store(&callers, 0);
+	atomic_store(&stopping, false);
 	mem_child();
+	space_child();
 	atomic_store_explicit(&running, NULL, memory_order_relaxed);
 	if (!parents)
 		return;
@@ -217,23 +288,37 @@ int client_start(void)
 	return error;
 }
 
+/* With mappings there may be calls that take long: those are not waited for. */
+static int stop_now(struct pager *old)
+{
+	struct message look = { .kind = MESSAGE_LIST };
+	struct message message = { .kind = MESSAGE_STOP };
+	int error = call(old, &look);
+
+	if (error || look.list.total)
+		return error ? error : -EBUSY;
+	atomic_store(&stopping, true);
+	while (atomic_load(&callers))
+		sys_call(SYS_sched_yield);
+	error = call(old, &message);
+	if (!error) {
+		atomic_store_explicit(&running, NULL, memory_order_release);
+		pthread_join(thread, NULL);
+		pager_destroy(old);
+	}
+	atomic_store(&stopping, false);
+	return error;
+}
+
 int client_stop(void)
 {
-	struct message message = { .kind = MESSAGE_STOP };
-	struct pager *old;
 	sigset_t before;
 	int error = 0;
 
 	signals_block(&before);
 	pthread_mutex_lock(&starting);
-	old = client_pager();
-	if (old)
-		error = client_call(&message);
-	if (old && !error) {
-		atomic_store_explicit(&running, NULL, memory_order_release);
-		pthread_join(thread, NULL);
-		pager_destroy(old);
-	}
+	if (client_pager())
+		error = stop_now(client_pager());
 	pthread_mutex_unlock(&starting);
 	signals_restore(&before);
 	return error;
@@ -279,9 +364,11 @@ bool wmap_range_next(const void *addr, size_t length, void **start,
 		     size_t *piece_length)
 {
 	uint64_t from = (uint64_t)addr, to = from + length;
-	struct pager *mine = client_pager();
+	struct pager *mine = pager_enter();
+	bool ours = mine && to >= from && space_ours(&mine->space, &from, &to);
 
-	if (!mine || to < from || !space_ours(&mine->space, &from, &to))
+	pager_leave();
+	if (!ours)
 		return false;
 	*start = (void *)from;
 	*piece_length = to - from;

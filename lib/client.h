@@ -44,7 +44,7 @@ unsigned client_features(void);
 
 /*
  * Send @message and wait for its answer. Async-signal-safe once the pager runs.
- * -ESRCH: no pager runs in this process. On the pager's own thread -EDEADLK.
+ * -ESRCH: no pager runs in this process. -EDEADLK: the caller is the pager.
  */
 int client_call(struct message *message);
 
@@ -66,6 +66,10 @@ int client_unmap_exact(uint64_t address);
 /* Whatever is ours of [start, end). */
 int client_unmap(uint64_t start, uint64_t end);
 
+/* Likewise, but the addresses stay reserved (PROT_NONE) for what the caller puts
+   there next: nothing else can land in between. */
+int client_vacate(uint64_t start, uint64_t end);
+
 /* Whole pages, all of them ours. */
 int client_protect(uint64_t address, uint64_t length, int prot);
 
@@ -85,6 +89,10 @@ WMAP_API bool wmap_range_ours(const void *addr, size_t length);
 /* The first piece of the range that is ours, clipped to it. */
 WMAP_API bool wmap_range_next(const void *addr, size_t length, void **start,
 			      size_t *piece_length);
+
+/* wmap_unmap of whatever is ours, but the addresses stay reserved: for what is
+   to be mapped there with MAP_FIXED. */
+WMAP_API int wmap_range_vacate(void *addr, size_t length);
 
 /*
  * Whoever reads, writes or truncates a file by system calls says so, where a

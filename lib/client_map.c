@@ -70,13 +70,21 @@ static long reserve_to_grow(uint64_t hint, uint64_t length)
 	return got;
 }
 
+static int reserve_again(uint64_t address, uint64_t length)
+{
+	long got = sys_map(address, length, PROT_NONE, RESERVED | MAP_FIXED, -1,
+			   0);
+
+	return sys_failed(got) ? (int)got : 0;
+}
+
 static long reserve_over(uint64_t address, uint64_t length)
 {
-	int error = client_unmap(address, address + length);
+	int error = client_vacate(address, address + length);
 
-	if (error)
-		return error;
-	return sys_map(address, length, PROT_NONE, RESERVED | MAP_FIXED, -1, 0);
+	if (!error)
+		error = reserve_again(address, length);
+	return error ? error : (long)address;
 }
 
 static int reserve(const struct client_map *map, uint64_t length,
@@ -125,7 +133,7 @@ static int open_file(const struct client_map *map, struct message *message,
 	    !message->map.writable)
 		error = -EACCES;
 	if (error) {
-		sys_call(SYS_close, message->map.file);
+		store_file_close(message->map.file);
 		return error;
 	}
 	name_of(map->fd, name);
@@ -152,6 +160,9 @@ static int map_reserved(const struct client_map *map, struct message *message,
 {
 	int error = client_call(message);
 
+	/* No pager has seen it, and taken its descriptor over. */
+	if ((error == -ESRCH || error == -EDEADLK) && message->map.file >= 0)
+		store_file_close(message->map.file);
 	if (error)
 		return error;
 	error = place(map, message, length);
@@ -186,7 +197,7 @@ int client_map(const struct client_map *map, uint64_t *address)
 	error = reserve(map, length, &message.address);
 	if (error) {
 		if (message.map.file >= 0)
-			sys_call(SYS_close, message.map.file);
+			store_file_close(message.map.file);
 		return error;
 	}
 	error = map_reserved(map, &message, length);
@@ -241,7 +252,11 @@ static void unsplit(uint64_t start, uint64_t length)
 	sys_call(SYS_madvise, start, length, MADV_DODUMP);
 }
 
-static int unmap_piece(uint64_t start, uint64_t end)
+/*
+ * @keep: reserve the addresses instead of unmapping them, in one step: another
+ * thread's mmap must not land where the caller will map with MAP_FIXED.
+ */
+static int unmap_piece(uint64_t start, uint64_t end, bool keep)
 {
 	struct message message = {
 		.kind = MESSAGE_UNMAP,
@@ -257,10 +272,14 @@ static int unmap_piece(uint64_t start, uint64_t end)
 		unsplit(start, end - start);
 		return error;
 	}
-	return unmap_booked(&message, start, message.unmap.mapped);
+	if (!keep || reserve_again(start, end - start))
+		return unmap_booked(&message, start, message.unmap.mapped);
+	if (message.unmap.mapped > end - start) /* a growth page */
+		sys_unmap(end, message.unmap.mapped - (end - start));
+	return 0;
 }
 
-int client_unmap(uint64_t start, uint64_t end)
+static int unmap_pieces(uint64_t start, uint64_t end, bool keep)
 {
 	void *piece;
 	size_t length;
@@ -269,9 +288,29 @@ int client_unmap(uint64_t start, uint64_t end)
 	while (!error && start < end &&
 	       wmap_range_next((void *)start, end - start, &piece, &length)) {
 		start = (uint64_t)piece + length;
-		error = unmap_piece((uint64_t)piece, start);
+		error = unmap_piece((uint64_t)piece, start, keep);
 	}
 	return error;
+}
+
+int client_unmap(uint64_t start, uint64_t end)
+{
+	return unmap_pieces(start, end, false);
+}
+
+int client_vacate(uint64_t start, uint64_t end)
+{
+	return unmap_pieces(start, end, true);
+}
+
+int wmap_range_vacate(void *addr, size_t length)
+{
+	uint64_t start = (uint64_t)addr;
+	int error = client_vacate(start, start + page_up(length));
+
+	if (error)
+		errno = -error;
+	return error ? -1 : 0;
 }
 
 /* ---- Protecting ------------------------------------------------------------ */
@@ -303,6 +342,7 @@ struct resize {
 	struct message message; /* MESSAGE_MOVE */
 	uint64_t old, new;	/* bytes of whole pages */
 	int uffd;
+	bool carried; /* mremap has been done */
 };
 
 static int look(struct resize *resize)
@@ -337,13 +377,30 @@ static int shrink(struct resize *resize)
 
 	if (resize->new < resize->old)
 		error = unmap_piece(address + resize->new,
-				    address + resize->old);
+				    address + resize->old, false);
 	if (error)
 		return error;
 	/* What is left is as long as its pages; book its length in bytes. */
 	resize->message.length = resize->new;
 	resize->message.move.exact = false;
 	return commit(resize, address);
+}
+
+/* Book it at its old place, as long in bytes as it was. */
+static void book_back(const struct resize *resize, uint64_t at, uint64_t length)
+{
+	struct message back = {
+		.kind = MESSAGE_MOVE,
+		.address = at,
+		.length = length,
+		.move = {
+			.commit = true,
+			.new_address = resize->message.address,
+			.new_length = resize->message.length,
+		},
+	};
+
+	client_call(&back);
 }
 
 static int grow_in_place(struct resize *resize)
@@ -358,11 +415,39 @@ static int grow_in_place(struct resize *resize)
 	error = commit(resize, address);
 	if (!error && more) {
 		error = place_above(resize, address);
-		if (error)
+		if (error) {
 			unmap(end, more);
+			book_back(resize, address, resize->old);
+		}
 	}
 	if (error && more)
 		sys_unmap(end, more);
+	return error;
+}
+
+static int carry_whole(uint64_t from, uint64_t to, uint64_t length)
+{
+	long got = sys_call(SYS_mremap, from, length, length,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, to);
+
+	return sys_failed(got) ? (int)got : 0;
+}
+
+/* The kernel moves one piece of memory at a time, and says EFAULT to more than
+   one; where they meet it does not say. */
+static int carry_pieces(uint64_t from, uint64_t to, uint64_t length)
+{
+	uint64_t half = page_down(length / 2);
+	int error = carry_whole(from, to, length);
+
+	if (error != -EFAULT || !half)
+		return error;
+	error = carry_pieces(from, to, half);
+	if (error)
+		return error;
+	error = carry_pieces(from + half, to + half, length - half);
+	if (error)
+		carry_pieces(to, from, half);
 	return error;
 }
 
@@ -378,12 +463,11 @@ static int carry(struct resize *resize, uint64_t to)
 		.protect.moved = true,
 	};
 	uint64_t least = min_u64(resize->old, resize->new);
-	long got = sys_call(SYS_mremap, message->address, least, least,
-			    MREMAP_MAYMOVE | MREMAP_FIXED, to);
-	int error;
+	int error = carry_pieces(message->address, to, least);
 
-	if (sys_failed(got))
-		return (int)got;
+	if (error)
+		return error;
+	resize->carried = true;
 	error = uffd_register(resize->uffd, to, least, message->move.modes);
 	if (!error && resize->new > resize->old)
 		error = place_above(resize, to);
@@ -394,22 +478,41 @@ static int carry(struct resize *resize, uint64_t to)
 	return error;
 }
 
-static int undo(struct resize *resize, uint64_t to)
+/* Unless another thread has mapped something there meanwhile. */
+static int carry_back(const struct resize *resize, uint64_t to)
 {
-	struct message *message = &resize->message;
-	struct message back = {
-		.kind = MESSAGE_MOVE,
-		.address = to,
-		.length = resize->new,
-		.move = {
-			.commit = true,
-			.new_address = message->address,
-			.new_length = message->length,
-		},
-	};
+	const struct message *message = &resize->message;
+	long got = sys_map(message->address, resize->old, PROT_NONE,
+			   RESERVED | MAP_FIXED_NOREPLACE, -1, 0);
+	int error = sys_failed(got) ? (int)got : 0;
 
-	client_call(&back);
-	return sys_protect(message->address, resize->old, message->move.prot);
+	if (!error)
+		error = sys_protect(to, resize->old, PROT_NONE);
+	if (!error)
+		error = carry_pieces(to, message->address, resize->old);
+	if (!error)
+		error = uffd_register(resize->uffd, message->address,
+				      resize->old, message->move.modes);
+	return error;
+}
+
+/* What cannot be had back gives SIGSEGV, and no zeros. */
+static void undo(const struct resize *resize, uint64_t to)
+{
+	const struct message *message = &resize->message;
+	struct message protect = {
+		.kind = MESSAGE_PROTECT,
+		.address = message->address,
+		.length = resize->old,
+		.protect.moved = true,
+	};
+	int error = resize->carried ? carry_back(resize, to) : 0;
+
+	book_back(resize, to, resize->new);
+	if (!error && resize->carried)
+		error = client_call(&protect);
+	if (!error)
+		sys_protect(message->address, resize->old, message->move.prot);
 }
 
 static int move_to(struct resize *resize, uint64_t to)

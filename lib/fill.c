@@ -338,6 +338,9 @@ static void land(struct fill *fill, uint64_t bytes)
 	int error = 0;
 
 	memset(buffer + bytes, 0, size - bytes);
+	/* Its store would come after what was changed has been written. */
+	if (fill->via && fill->via->closing)
+		fill->write = false;
 	if (valid)
 		error = put(fill->object, fill->via, fill->first, valid, buffer,
 			    fill->write, &fill->woken);
@@ -432,6 +435,7 @@ static bool begin(struct fill *fill)
 
 	if (!buffer)
 		return false;
+	loop_timer_stop(&fill->io.deadline);
 	fill->io.pub.buffer = buffer;
 	fill->io.pub.length = size;
 	fill->io.pub.offset = fill->first << PAGE_SHIFT;
@@ -466,6 +470,24 @@ static bool claim(struct object *object, uint64_t first, uint64_t count)
 	return true;
 }
 
+/* It will not be read after all. */
+static void give_up(struct fill *fill, int error)
+{
+	list_del(&fill->waiting);
+	list_del(&fill->link);
+	fail(fill, error);
+	if (fill->join)
+		join_end(fill->join, 0);
+	fill_destroy(fill);
+}
+
+/* A store that answers nothing may have all buffers: that is not to be a hang
+   of others. */
+static void starved(struct timer *timer)
+{
+	give_up(container_of(timer, struct fill, io.deadline), -ETIMEDOUT);
+}
+
 static struct fill *fill_create(struct pager *pager, struct object *object,
 				uint64_t first, uint64_t count)
 {
@@ -483,6 +505,7 @@ static struct fill *fill_create(struct pager *pager, struct object *object,
 	fill->object = object_get(object);
 	fill->first = first;
 	fill->count = count;
+	timer_init(&fill->io.deadline, starved);
 	list_init(&fill->waiting);
 	list_init(&fill->waiters);
 	list_init(&fill->link);
@@ -499,13 +522,11 @@ static void fill_go(struct fill *fill)
 		return;
 	if (pager->staging.out) {
 		list_add(&pager->hungry, &fill->waiting);
+		loop_timer_start(pager->loop, &fill->io.deadline,
+				 time_now() + fill->deadline);
 		return;
 	}
-	list_del(&fill->link);
-	fail(fill, -ENOMEM);
-	if (fill->join)
-		join_end(fill->join, 0);
-	fill_destroy(fill);
+	give_up(fill, -ENOMEM);
 }
 
 static void fill_start(struct pager *pager, struct mapping *mapping,
@@ -644,21 +665,31 @@ static bool grow_into(struct mapping *mapping, struct fault *fault)
 	return fault->address < mapping->end;
 }
 
+/* Nothing changes, nor grows, while what was changed is written for the last
+   time. Where CONTINUE cannot protect, a page that is shown may be stored to. */
+static bool must_hold(const struct mapping *mapping, const struct fault *fault)
+{
+	bool blind = !(fault->space->features & WMAP_FEATURE_CONTINUE_WP);
+
+	return mapping->closing && mapping->tracked &&
+	       (fault->write || fault->protected || blind ||
+		fault->address >= mapping->end);
+}
+
 void fault_resolve(struct pager *pager, struct fault fault)
 {
 	struct mapping *mapping = space_find(fault.space, fault.address);
 
+	if (mapping && must_hold(mapping, &fault)) {
+		set_aside(&mapping->held, &fault);
+		return;
+	}
 	if (!mapping || !grow_into(mapping, &fault)) {
 		fault_wake(&fault);
 		return;
 	}
 	mapping->faults += !fault.again;
 	fault.again = true;
-	if (mapping->closing && mapping->tracked &&
-	    (fault.write || fault.protected)) {
-		set_aside(&mapping->held, &fault);
-		return;
-	}
 	resolve_in(pager, mapping, &fault);
 }
 
@@ -669,8 +700,14 @@ static void retry_page(struct pager *pager, struct object *object,
 {
 	struct mapping *mapping =
 		list_first(&object->mappings, struct mapping, of_object);
-	struct fill *fill = fill_create(pager, object, index, 1);
+	struct fill *fill;
 
+	/* Zeros need no reading: the next touch tries again. */
+	if (!object->store) {
+		object_expose(object, index);
+		return;
+	}
+	fill = fill_create(pager, object, index, 1);
 	if (!fill)
 		return;
 	fill->deadline = mapping->deadline;

@@ -88,6 +88,13 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
  */
 int store_file_lock(struct wmap_store *store);
 
+/*
+ * Close a descriptor of somebody's file. Closing any of them makes a process
+ * lose its POSIX locks (fcntl(2)) on the file; so while it has some, or may
+ * have, the descriptor stays open, and goes with one that is closed later.
+ */
+void store_file_close(int fd);
+
 /* Bytes of a file store's file that were just written, and so are in the page
    cache; as pread(2). */
 int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,

@@ -10,17 +10,29 @@
 
 static _Thread_local bool blocked;
 
-void lock_signals_are_blocked(void)
-{
-	blocked = true;
-}
-
 /* Straight to the kernel: glibc's own function leaves two signals out. */
 static void set_signals(uint64_t mask, uint64_t *before)
 {
 	if (!blocked)
 		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before,
 			sizeof(mask));
+}
+
+void lock_signals_are_blocked(void)
+{
+	blocked = true;
+}
+
+void lock_signals_block(uint64_t *before)
+{
+	set_signals(~UINT64_C(0), before);
+	blocked = true;
+}
+
+void lock_signals_restore(uint64_t before)
+{
+	blocked = false;
+	set_signals(before, NULL);
 }
 
 void lock_take(struct lock *lock)

@@ -5,7 +5,7 @@
  * Who holds it is interrupted by no signal handler, which might touch a missing
  * page: the pager, which needs the lock, would wait for the handler, and the
  * handler for the pager. It is held for a few instructions, without a system
- * call in them. All zeros is a free lock.
+ * call that waits. All zeros is a free lock.
  */
 #ifndef WMAP_LOCK_H
 #define WMAP_LOCK_H
@@ -22,7 +22,12 @@ struct lock {
 void lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
 
-/* This thread has all signals blocked, for good: its locks need not do it. */
+/* This thread has its signals blocked for good: locks need not do it. */
 void lock_signals_are_blocked(void);
+
+/* All signals of this thread are blocked, until they are restored: locks that
+   it takes meanwhile need not do it. */
+void lock_signals_block(uint64_t *before);
+void lock_signals_restore(uint64_t before);
 
 #endif

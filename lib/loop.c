@@ -33,6 +33,7 @@
  * agree; a poster's write is the last thing it does with a loop, and one that
  * saw no ASLEEP does nothing after its push.
  */
+#include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
@@ -161,6 +162,49 @@ static void wait_for_posters(struct loop *loop)
 	}
 }
 
+/* ---- Lending -------------------------------------------------------------- */
+
+bool loop_borrow(struct loop *loop)
+{
+	uint32_t lent = 0;
+
+	return atomic_compare_exchange_strong_explicit(&loop->turn, &lent, 1,
+						       memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static void drop_turn(struct loop *loop)
+{
+	if (atomic_exchange_explicit(&loop->turn, 0, memory_order_release) == 2)
+		sys_call(SYS_futex, &loop->turn, FUTEX_WAKE_PRIVATE, 1);
+}
+
+/* Transfers and timers of a borrower wait for the owner to come and look. */
+void loop_return(struct loop *loop)
+{
+	int fd = loop->wake_fd;
+
+	if (loop->touched) {
+		loop->wakes_due++;
+		write_wake(fd);
+	}
+	drop_turn(loop);
+}
+
+void loop_lend(struct loop *loop)
+{
+	loop->touched = false;
+	drop_turn(loop);
+}
+
+void loop_retake(struct loop *loop)
+{
+	if (loop_borrow(loop))
+		return;
+	while (atomic_exchange_explicit(&loop->turn, 2, memory_order_acquire))
+		sys_call(SYS_futex, &loop->turn, FUTEX_WAIT_PRIVATE, 2, NULL);
+}
+
 /* ---- Timers -------------------------------------------------------------- */
 
 void timer_init(struct timer *timer, void (*run)(struct timer *timer))
@@ -181,6 +225,7 @@ void loop_timer_start(struct loop *loop, struct timer *timer, uint64_t at)
 	       list_entry(before, struct timer, link)->at > at)
 		before = before->prev;
 	list_add(before->next, &timer->link);
+	loop->touched = true;
 }
 
 void loop_timer_stop(struct timer *timer)
@@ -249,6 +294,7 @@ void loop_transfer(struct loop *loop, struct transfer *transfer)
 	*loop->waiting_end = transfer;
 	loop->waiting_end = &transfer->next;
 	loop->busy++;
+	loop->touched = true;
 }
 
 struct transfer *loop_next_transfer(struct loop *loop)
@@ -344,6 +390,7 @@ int loop_create(struct loop **result, bool *uring)
 	if (!loop)
 		return -ENOMEM;
 	list_init(&loop->timers);
+	loop->turn = 1;
 	loop->waiting_end = &loop->waiting;
 	err = (int)sys_call(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (err < 0)

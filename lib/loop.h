@@ -91,6 +91,16 @@ void timer_init(struct timer *timer, void (*run)(struct timer *timer));
 void loop_timer_start(struct loop *loop, struct timer *timer, uint64_t at);
 void loop_timer_stop(struct timer *timer); /* also if it is not running */
 
+/*
+ * While the owner sleeps, another thread may stand in for it, which spares two
+ * wake-ups of other CPUs: from loop_borrow (false: the owner is awake, or
+ * somebody else is quicker) to loop_return it may do what the owner may, but for
+ * loop_turn. It has all signals blocked, waits for nothing, and touches no
+ * memory that the owner may have to bring: an owner that is woken waits for it.
+ */
+bool loop_borrow(struct loop *loop);
+void loop_return(struct loop *loop);
+
 /* Transfers begun and not ended. */
 unsigned loop_busy(const struct loop *loop);
 

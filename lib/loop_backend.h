@@ -49,7 +49,15 @@ struct loop {
 
 	const struct loop_backend *backend; /* [c] */
 
-	/* The owner's, all that follows. */
+	/*
+	 * [a] 0: lent out to whoever comes first, 1: held, 2: held, and the
+	 * owner waits for it. The owner holds it but while it sleeps in the
+	 * kernel. Taken with acquire, dropped with release: for who holds it
+	 * all that follows is its own.
+	 */
+	_Atomic uint32_t turn;
+
+	bool touched;	    /* by a borrower: the owner must look again */
 	uint64_t wakes_due; /* writes to wake_fd begun and not yet read */
 	bool put_off;	    /* the last turn did not enter the kernel */
 	struct list timers; /* by time */
@@ -68,6 +76,10 @@ struct loop {
 	struct workers *workers;
 	struct pollfd polls[LOOP_WATCHES];
 };
+
+/* Around the owner's sleep, by the backends. */
+void loop_lend(struct loop *loop);
+void loop_retake(struct loop *loop);
 
 /* Take a waiting transfer from the front; NULL if none waits. */
 struct transfer *loop_next_transfer(struct loop *loop);

@@ -67,9 +67,13 @@ static void plain_enter(struct loop *loop, uint64_t timeout)
 	for (unsigned i = 0; i < loop->n_watches; i++)
 		loop->polls[i] = (struct pollfd){ .fd = loop->watches[i]->fd,
 						  .events = POLLIN };
+	if (timeout)
+		loop_lend(loop);
 	/* EINTR, or out of memory: nothing is readable, the caller comes again */
 	sys_call(SYS_ppoll, loop->polls, loop->n_watches,
 		 timeout == LOOP_FOREVER ? NULL : &relative, NULL, 0);
+	if (timeout)
+		loop_retake(loop);
 }
 
 static void plain_run(struct loop *loop)

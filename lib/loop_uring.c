@@ -114,7 +114,11 @@ static void uring_enter(struct loop *loop, uint64_t timeout)
 
 	arm_watches(loop);
 	prepare_transfers(loop);
+	if (timeout)
+		loop_lend(loop);
 	err = submit(&loop->ring, timeout);
+	if (timeout)
+		loop_retake(loop);
 	assert(err >= 0 || passes(err));
 	(void)err;
 }

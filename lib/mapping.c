@@ -259,6 +259,17 @@ static void expose(struct mapping *mapping, struct page page)
 		   views);
 }
 
+void object_expose(struct object *object, uint64_t index)
+{
+	list_for_each(mapping, &object->mappings, struct mapping, of_object) {
+		struct page page = pages_get(&object->pages, index);
+
+		if (page.state == PAGE_ERROR && shows(mapping, index) &&
+		    view_has(mapping->view, page))
+			expose(mapping, page);
+	}
+}
+
 void mapping_mend(struct mapping *mapping)
 {
 	uint64_t *indexes;

@@ -97,6 +97,8 @@ int object_reach(struct object *object, uint64_t n_pages)
 
 	if (n_pages <= object->n_pages)
 		return 0;
+	if (n_pages > PAGES_LIMIT)
+		return -ENOMEM;
 	if (object->memfd >= 0)
 		error = (int)sys_call(SYS_ftruncate, object->memfd,
 				      n_pages << PAGE_SHIFT);

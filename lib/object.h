@@ -78,7 +78,7 @@ int object_create(struct wmap_store *store, bool plain, struct object **object);
 struct object *object_get(struct object *object);
 void object_put(struct object *object);
 
-/* Room for @n_pages pages; -ENOMEM, -EFBIG. */
+/* Room for @n_pages pages; -ENOMEM (also: more than PAGES_LIMIT), -EFBIG. */
 int object_reach(struct object *object, uint64_t n_pages);
 
 /*

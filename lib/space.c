@@ -33,6 +33,11 @@ static void change_end(void)
 	atomic_store_explicit(&sequence, now + 1, memory_order_release);
 }
 
+void space_child(void)
+{
+	atomic_store_explicit(&sequence, 0, memory_order_relaxed);
+}
+
 static void entry_set(struct space_entry *entry, uint64_t start, uint64_t end)
 {
 	atomic_store_explicit(&entry->start, start, memory_order_release);
@@ -315,12 +320,42 @@ int space_split(struct mapping *mapping, uint64_t address)
 	return 0;
 }
 
+/*
+ * A piece that grows shows pages that others of its view may show, too: from
+ * then on it needs a view of its own, with what it has touched so far.
+ */
+static int own_view(struct mapping *mapping)
+{
+	struct object *object = mapping->object;
+	struct view *old = mapping->view, *view;
+	uint64_t end = mapping_end_page(mapping), cursor = 0;
+	struct page page;
+	int error = view_create(object, mapping->first, end, &view);
+
+	if (error)
+		return error;
+	while (pages_next(&object->pages, mapping->first, end, &cursor, &page))
+		if (view_has(old, page) && !view_note(view, page.index, true)) {
+			view_note(old, page.index, false);
+			object_set(object, page, page.state,
+				   (page.views & ~view_bit(old)) |
+					   view_bit(view));
+		}
+	mapping->view = view;
+	view_put(old);
+	mapping->n_loaded = count_loaded(mapping);
+	return 0;
+}
+
 int space_move(struct mapping *mapping, uint64_t start, uint64_t length)
 {
 	uint64_t end = start + page_up(length);
 	uint64_t end_page = mapping->first + ((end - start) >> PAGE_SHIFT);
 	int error = object_reach(mapping->object, end_page);
 
+	if (!error && end_page > mapping_end_page(mapping) &&
+	    mapping->view->references > 1)
+		error = own_view(mapping);
 	if (error)
 		return error;
 	take_out(mapping->space, mapping);

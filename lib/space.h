@@ -83,6 +83,9 @@ struct space {
 void space_create(struct space *space, int uffd, unsigned features);
 void space_destroy(struct space *space);
 
+/* In a fork's child: the parent's pager may have been changing its entries. */
+void space_child(void);
+
 /* ---- Mappings by address ---------------------------------------------------*/
 
 /* The mapping at @address, or the growth page of; or NULL. */
@@ -173,6 +176,9 @@ void mapping_poison(struct mapping *mapping, struct page page);
  * memory only: put the object's memory back where something else gives SIGBUS.
  */
 void mapping_mend(struct mapping *mapping);
+
+/* Likewise a page in ERROR, wherever it was shown. */
+void object_expose(struct object *object, uint64_t index);
 
 /* The page is in the memfd now: take SIGBUS away wherever it was shown. */
 void object_heal(struct object *object, struct page page);

@@ -294,14 +294,17 @@ static void finish(struct writeback *writeback)
 
 	mem_free(writeback->indexes, writeback->n * sizeof(uint64_t));
 	list_del(&writeback->link);
-	writeback->done(writeback);
+	/* The next one first: done may start another, which must wait for it. */
 	if (!list_empty(&object->writebacks))
 		begin(list_first(&object->writebacks, struct writeback, link));
+	writeback->done(writeback);
 	object_put(object);
 }
 
 struct flush {
 	struct io io;
+	struct object *object; /* a reference: while a store has an io of ours
+				  the pager must not be stopped */
 	struct writeback *writeback; /* NULL: it waits no longer */
 };
 
@@ -320,7 +323,10 @@ static void flush_done(struct io *io)
 
 static void flush_release(struct io *io)
 {
-	mem_free(container_of(io, struct flush, io), sizeof(struct flush));
+	struct flush *flush = container_of(io, struct flush, io);
+
+	object_put(flush->object);
+	mem_free(flush, sizeof(*flush));
 }
 
 static void flush_start(struct writeback *writeback)
@@ -333,6 +339,7 @@ static void flush_start(struct writeback *writeback)
 		return;
 	}
 	flush->writeback = writeback;
+	flush->object = object_get(writeback->object);
 	flush->io.operation = IO_FLUSH;
 	flush->io.done = flush_done;
 	flush->io.release = flush_release;

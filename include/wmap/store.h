@@ -74,8 +74,11 @@ struct wmap_store_ops {
  * wmap_store_create - a store of the program's own
  * @ops:     copied
  * @self:    passed to its functions
- * @threads: 0: its functions are called on the pager's thread and must not
- *           block. 1 to 64: by that many threads, where they may.
+ * @threads: 0: its functions are called by the pager's thread, or by one that
+ *           stands in for it while it sleeps, one at a time; they must not block
+ *           and make no call of wmap_* but wmap_io_done. 1 to 64: by that many
+ *           threads, where they may block; close by the last of them, perhaps
+ *           after wmap_store_put has returned.
  *
  * Errors:
  *   EINVAL  no read, a size that is not known, more than 64 threads

@@ -207,8 +207,9 @@ HOOK int ftruncate(int fd, off_t length)
 
 HOOK int truncate(const char *path, off_t length)
 {
+	/* O_PATH: closing it leaves the process's locks alone. */
 	int fd = wmap_file_any() ? (int)syscall(SYS_openat, AT_FDCWD, path,
-						O_RDONLY | O_CLOEXEC) :
+						O_PATH | O_CLOEXEC) :
 				   -1;
 	int result;
 

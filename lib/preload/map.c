@@ -102,7 +102,7 @@ static int make_room(const struct request *r)
 {
 	if (!(r->flags & MAP_FIXED) || r->flags & MAP_FIXED_NOREPLACE)
 		return 0;
-	return ranges_unmap_ours(r->addr, r->length);
+	return ranges_vacate_ours(r->addr, r->length);
 }
 
 static void *ours_map(const struct request *r)
@@ -181,7 +181,7 @@ static void *map_over_ours(const struct request *r)
 
 	if (made == MAP_FAILED)
 		return MAP_FAILED;
-	if (ranges_unmap_ours(r->addr, r->length) == 0) {
+	if (ranges_vacate_ours(r->addr, r->length) == 0) {
 		placed = kernel_remap(made, r->length, r->length,
 				      MREMAP_MAYMOVE | MREMAP_FIXED, r->addr);
 		if (placed != MAP_FAILED)
@@ -296,7 +296,7 @@ static void *move_ours(struct move *m)
 {
 	if (!is_valid(m))
 		return refuse(EINVAL);
-	if (is_fixed(m) && ranges_unmap_ours(m->to, m->new_length) != 0)
+	if (is_fixed(m) && ranges_vacate_ours(m->to, m->new_length) != 0)
 		return MAP_FAILED;
 	if (shorten(m) != 0)
 		return MAP_FAILED;
@@ -306,7 +306,7 @@ static void *move_ours(struct move *m)
 
 static void *move_by_kernel(const struct move *m)
 {
-	if (is_fixed(m) && ranges_unmap_ours(m->to, m->new_length) != 0)
+	if (is_fixed(m) && ranges_vacate_ours(m->to, m->new_length) != 0)
 		return MAP_FAILED;
 	return kernel_remap(m->old, m->old_length, m->new_length, m->flags,
 			    m->to);

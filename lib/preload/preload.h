@@ -104,6 +104,7 @@ struct ranges_call {
 	int (*kernel)(void *addr, size_t length,
 		      const struct ranges_call *call);
 	bool go_on;   /* past ENOMEM, which is then the result at the end */
+	bool keep;    /* unmapping: the addresses stay reserved */
 	int argument; /* prot, flags, advice: theirs */
 	unsigned char *vector; /* theirs */
 	const void *start;     /* of the whole range */
@@ -117,6 +118,9 @@ int ranges_each(void *addr, size_t length, struct ranges_call *call);
 
 /* Remove our mappings of the range, and nothing else; they are reported. */
 int ranges_unmap_ours(void *addr, size_t length);
+
+/* Likewise, but their addresses stay reserved, for what comes there next. */
+int ranges_vacate_ours(void *addr, size_t length);
 
 /* The same for one piece: for ranges_call.ours. */
 int ranges_unmap_piece(void *addr, size_t length,

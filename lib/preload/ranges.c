@@ -115,8 +115,7 @@ int ranges_unmap_piece(void *addr, size_t length,
 	struct wmap_mapping_info info;
 	bool known = find(addr, &info);
 
-	(void)call;
-	if (wmap_unmap(addr, length) != 0)
+	if ((call->keep ? wmap_range_vacate : wmap_unmap)(addr, length) != 0)
 		return -1;
 	if (known)
 		note_gone(&info, addr, (char *)addr + length);
@@ -135,6 +134,15 @@ int ranges_unmap_ours(void *addr, size_t length)
 {
 	struct ranges_call call = { .ours = ranges_unmap_piece,
 				    .kernel = leave };
+
+	return ranges_ours(addr, length) ? ranges_each(addr, length, &call) : 0;
+}
+
+int ranges_vacate_ours(void *addr, size_t length)
+{
+	struct ranges_call call = { .ours = ranges_unmap_piece,
+				    .kernel = leave,
+				    .keep = true };
 
 	return ranges_ours(addr, length) ? ranges_each(addr, length, &call) : 0;
 }

@@ -23,6 +23,7 @@
 #include <sys/uio.h>
 
 #include "io.h"
+#include "lock.h"
 #include "mem.h"
 #include "sys.h"
 
@@ -147,18 +148,100 @@ static int64_t file_length(void *self)
 
 /* ---- Life ---------------------------------------------------------------- */
 
-static void close_fd(int fd)
+#define KEPT 256 /* at most; then the oldest is closed all the same */
+
+static struct {
+	struct lock lock;
+	int fds[KEPT]; /* [l] open longer than needed */
+	unsigned n;    /* [l] */
+} kept;
+
+/* The lock of who writes back to a file. */
+static long set_own_lock(int fd, short type)
 {
-	if (fd >= 0)
+	struct flock lock = {
+		.l_type = type,
+		.l_whence = SEEK_SET,
+		.l_start = INT64_MAX - 1,
+		.l_len = 1,
+	};
+
+	return sys_call(SYS_fcntl, fd, F_OFD_SETLK, &lock);
+}
+
+/* To a lock of an open file description those of a process are others', also
+   its own process's. */
+static bool is_locked(int fd)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_len = INT64_MAX - 1, /* our own is behind that */
+	};
+
+	return !sys_call(SYS_fcntl, fd, F_OFD_GETLK, &lock) &&
+	       lock.l_type != F_UNLCK;
+}
+
+/* Close what may be closed now, and keep the rest. */
+static void close_kept(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < kept.n; i++)
+		if (is_locked(kept.fds[i]))
+			kept.fds[n++] = kept.fds[i];
+		else
+			sys_call(SYS_close, kept.fds[i]);
+	kept.n = n;
+}
+
+static void keep(int fd)
+{
+	set_own_lock(fd, F_UNLCK);
+	if (kept.n == KEPT) {
+		sys_call(SYS_close, kept.fds[0]);
+		memmove(&kept.fds[0], &kept.fds[1],
+			(KEPT - 1) * sizeof(*kept.fds));
+		kept.n--;
+	}
+	kept.fds[kept.n++] = fd;
+}
+
+void store_file_close(int fd)
+{
+	if (fd < 0)
+		return;
+	lock_take(&kept.lock);
+	close_kept();
+	if (is_locked(fd))
+		keep(fd);
+	else
 		sys_call(SYS_close, fd);
+	lock_drop(&kept.lock);
+}
+
+/* By hand: the lock belongs to the open file, which a child of fork keeps open,
+   and store_file_close perhaps too. */
+static void unlock(int fd)
+{
+	struct flock lock = {
+		.l_type = F_UNLCK,
+		.l_whence = SEEK_SET,
+		.l_start = INT64_MAX - 1,
+		.l_len = 1,
+	};
+
+	sys_call(SYS_fcntl, fd, F_OFD_SETLK, &lock);
 }
 
 static void file_close(void *self)
 {
 	struct file *file = self;
 
-	close_fd(file->direct);
-	close_fd(file->fd);
+	unlock(file->fd);
+	store_file_close(file->direct);
+	store_file_close(file->fd);
 	mem_free(file, sizeof(*file));
 }
 
@@ -231,7 +314,7 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
 	return 0;
 
 err_direct:
-	close_fd(file->direct);
+	store_file_close(file->direct);
 err_alloc:
 	mem_free(file, sizeof(*file));
 	return err;
@@ -302,7 +385,7 @@ int store_file_reopen(int fd, int *result, bool *writable)
 		return own;
 	err = check_same(own, &stat);
 	if (err) {
-		close_fd(own);
+		store_file_close(own);
 		return err;
 	}
 	*result = own;
@@ -327,7 +410,7 @@ struct wmap_store *wmap_store_file(int fd, int flags)
 	return store;
 
 err_own:
-	close_fd(own);
+	store_file_close(own);
 err:
 	errno = -err;
 	return NULL;
@@ -337,13 +420,7 @@ err:
 int store_file_lock(struct wmap_store *store)
 {
 	const struct file *file = store->self;
-	struct flock lock = {
-		.l_type = F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = INT64_MAX - 1,
-		.l_len = 1,
-	};
-	long err = sys_call(SYS_fcntl, file->fd, F_OFD_SETLK, &lock);
+	long err = set_own_lock(file->fd, F_WRLCK);
 
 	return err == -EAGAIN || err == -EACCES ? -EBUSY : 0;
 }

@@ -27,7 +27,8 @@ static long failing_error;
 static bool is_vital(long number)
 {
 	return number == SYS_futex || number == SYS_sched_yield ||
-	       number == SYS_ioctl || number == SYS_read || number == SYS_write;
+	       number == SYS_ioctl || number == SYS_read ||
+	       number == SYS_write || number == SYS_ppoll;
 }
 
 static long hook(long number)
@@ -168,6 +169,9 @@ START_TEST(no_failing_call_is_worse_than_an_error)
 {
 	long n = 1;
 
+	/* Without POISON a page gives SIGBUS by a mapping over it. */
+	if (ways[_i].good && !facts_possible(WMAP_FEATURE_POISON))
+		return;
 	while (life(n, ways[_i].error, ways[_i].good) >= n)
 		n++;
 	ck_assert_int_gt(n, 50);

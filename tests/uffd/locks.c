@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program's fcntl(2) locks outlive its mappings
+ *
+ * A process loses its POSIX locks on a file when it closes any descriptor of
+ * it, also one that it did not open itself: the pager's. SQLite locks so.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support.h"
+
+static void set_lock(int fd, short type)
+{
+	struct flock lock = {
+		.l_type = type,
+		.l_whence = SEEK_SET,
+		.l_start = 100,
+		.l_len = 10,
+	};
+
+	ck_assert_int_eq(fcntl(fd, F_SETLK, &lock), 0);
+}
+
+static void look_for_lock(void *arg)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(*(int *)arg, F_GETLK, &lock) || lock.l_type == F_UNLCK)
+		_exit(1);
+	_exit(lock.l_start == 100 && lock.l_len == 10 ? 0 : 2);
+}
+
+static bool is_locked(int fd)
+{
+	return process_child(look_for_lock, &fd) == 0;
+}
+
+static void map_and_unmap(int fd)
+{
+	char *at = memory_map(PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED, fd,
+			      0);
+	char *again = memory_map(PAGES(4), PROT_READ, WMAP_PRIVATE, fd, 0);
+
+	memory_store(at, 4, 'l');
+	ck_assert_int_eq(again[PAGES(2)], 'l');
+	ck_assert_int_eq(wmap_unmap(again, PAGES(4)), 0);
+	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
+}
+
+START_TEST(unmapping_leaves_the_programs_locks)
+{
+	int fd = file_with(3, PAGES(4));
+
+	set_lock(fd, F_WRLCK);
+	ck_assert(is_locked(fd));
+	map_and_unmap(fd);
+	ck_assert(is_locked(fd));
+}
+END_TEST
+
+START_TEST(a_descriptor_is_kept_open_no_longer_than_the_lock)
+{
+	int fd = file_with(3, PAGES(4)), other = file_with(3, PAGES(4));
+	unsigned before;
+
+	map_and_unmap(fd);
+	before = process_descriptors();
+	set_lock(fd, F_WRLCK);
+	for (int i = 0; i < 10; i++)
+		map_and_unmap(fd);
+	set_lock(fd, F_UNLCK);
+	map_and_unmap(other);
+	ck_assert_uint_eq(process_descriptors(), before);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *facts = facts_case("locks", 20);
+
+	tcase_add_test(facts, unmapping_leaves_the_programs_locks);
+	tcase_add_test(facts,
+		       a_descriptor_is_kept_open_no_longer_than_the_lock);
+	return facts_run(facts);
+}
