@@ -68,6 +68,7 @@ void books_residency(struct pager *pager, struct message *message);
 void books_list(struct pager *pager, struct message *message);
 void books_stats(struct pager *pager, struct message *message);
 void books_file_sync(struct pager *pager, struct message *message);
+void books_file_writing(struct pager *pager, struct message *message);
 void books_file_written(struct pager *pager, struct message *message);
 void books_file_length(struct pager *pager, struct message *message);
 void books_frame(struct pager *pager, struct message *message);

@@ -6,12 +6,14 @@
  * wmap_file_*), so that memory and file agree:
  *
  *   before read, truncate   what is dirty is written back
+ *   before write            no older bytes of ours are on their way, nor set out
  *   after write             what was written goes into the pages in memory
  *   after truncate          pages past the end go; the rest of the last one is
  *                           zeros; what was past the end and no longer is heals
  *
- * A page that is being read at the moment is read again; one that is being
- * written back is written again, for the old bytes may overtake the new ones.
+ * A page that is being read at the moment is read again. One that is being
+ * written back for longer than its deadline is not waited for, but written again,
+ * for the old bytes may overtake the new ones.
  */
 #include <string.h>
 
@@ -123,7 +125,7 @@ static void retry_and_answer(struct pager *pager, struct object *object,
 	join_end(&sync->join, 0);
 }
 
-/* ---- After writing ---------------------------------------------------------- */
+/* ---- Around writing ---------------------------------------------------------- */
 
 /* The bytes [from, to) of one page, from the file into memory. */
 static int copy_in(struct object *object, uint64_t from, uint64_t to)
@@ -149,10 +151,37 @@ static int refresh_page(struct object *object, struct page page,
 	return copy_in(object, from, to);
 }
 
-void books_file_written(struct pager *pager, struct message *message)
+void books_file_writing(struct pager *pager, struct message *message)
 {
 	struct object *object =
 		books_find_file(pager, message->file.dev, message->file.ino);
+
+	message->file.object = object;
+	if (object) {
+		object_get(object)->writers++;
+		if (object->writing) {
+			message->post.next = object->stalled;
+			object->stalled = &message->post;
+			return;
+		}
+	}
+	message_answer(message, 0);
+}
+
+static void end_writing(struct object *object)
+{
+	if (!--object->writers)
+		writeback_resume(object);
+	object_put(object);
+}
+
+void books_file_written(struct pager *pager, struct message *message)
+{
+	struct object *writing = message->file.object;
+	struct object *object = writing ? writing :
+					  books_find_file(pager,
+							  message->file.dev,
+							  message->file.ino);
 	uint64_t first = first_page(message), end = end_page(message);
 	struct page page;
 	uint64_t cursor = 0;
@@ -169,6 +198,8 @@ void books_file_written(struct pager *pager, struct message *message)
 				message->file.offset + message->file.length);
 	}
 	retry_and_answer(pager, object, message, error);
+	if (writing)
+		end_writing(writing);
 }
 
 /* ---- After truncating ------------------------------------------------------- */

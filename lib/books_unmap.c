@@ -210,7 +210,8 @@ static void unmap_finish(struct join *join)
 
 	/* A write(2) to a page on its way made it dirty again: it may have been
 	   overtaken in the file. */
-	if (!error && unmapping->rounds < ROUNDS && is_dirty(space, start, end)) {
+	if (!error && unmapping->rounds < ROUNDS &&
+	    is_dirty(space, start, end)) {
 		write_changed(unmapping);
 		return;
 	}

@@ -100,11 +100,15 @@ WMAP_API int wmap_range_vacate(void *addr, size_t length);
  * that none shows. @fd may be anything.
  *
  * before_read: what was stored to [offset, offset + length) is in the file.
- * after_write: what was written there is seen in memory.
+ * before_write, after_write: around a write, which after_write gets the bytes
+ *              of (0 if it failed) and what before_write returned; what was
+ *              written is seen in memory, and no write-back overtakes it.
  * before_length, after_length: around a change of the file's length.
  */
 WMAP_API void wmap_file_before_read(int fd, uint64_t offset, uint64_t length);
-WMAP_API void wmap_file_after_write(int fd, uint64_t offset, uint64_t length);
+WMAP_API void *wmap_file_before_write(int fd);
+WMAP_API void wmap_file_after_write(int fd, void *before, uint64_t offset,
+				    uint64_t length);
 WMAP_API void wmap_file_before_length(int fd);
 WMAP_API void wmap_file_after_length(int fd);
 

@@ -49,9 +49,27 @@ void wmap_file_before_read(int fd, uint64_t offset, uint64_t length)
 	tell(MESSAGE_FILE_SYNC, fd, offset, length);
 }
 
-void wmap_file_after_write(int fd, uint64_t offset, uint64_t length)
+void *wmap_file_before_write(int fd)
 {
-	tell(MESSAGE_FILE_WRITTEN, fd, offset, length);
+	struct message message = { .kind = MESSAGE_FILE_WRITING };
+	struct stat stat;
+
+	if (!is_mapped(fd, &message, &stat) || client_call(&message))
+		return NULL;
+	return message.file.object;
+}
+
+void wmap_file_after_write(int fd, void *before, uint64_t offset,
+			   uint64_t length)
+{
+	struct message message = {
+		.kind = MESSAGE_FILE_WRITTEN,
+		.file = { .offset = offset, .length = length, .object = before },
+	};
+	struct stat stat;
+
+	if (is_mapped(fd, &message, &stat) || before)
+		client_call(&message);
 }
 
 void wmap_file_before_length(int fd)

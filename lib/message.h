@@ -28,7 +28,8 @@ enum message_kind {
 	MESSAGE_YIELD,	      /* gives up growth pages that lie in the range */
 	MESSAGE_REGROW,	      /* something above this address went */
 	MESSAGE_FILE_SYNC,    /* before read(2), truncate(2) of a file */
-	MESSAGE_FILE_WRITTEN, /* after write(2) to it */
+	MESSAGE_FILE_WRITING, /* before write(2) to it */
+	MESSAGE_FILE_WRITTEN, /* after it, also if it failed */
 	MESSAGE_FILE_LENGTH,  /* after truncate(2) */
 	MESSAGE_STOP,
 	MESSAGE_KINDS
@@ -106,6 +107,8 @@ struct message {
 			uint64_t dev, ino;	 /* in */
 			uint64_t offset, length; /* in, bytes; LENGTH: only
 						    length, the new one */
+			struct object *object;	 /* WRITING: out, WRITTEN: in;
+						    or NULL */
 		} file;
 	};
 };

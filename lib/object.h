@@ -56,9 +56,12 @@ struct object {
 	uint32_t views;	  /* numbers taken */
 	bool locked;	  /* no other pager writes back to this file */
 	bool unflushed;	  /* written since the last flush */
-	struct list sick; /* pager.sick, if it has pages in ERROR */
-	size_t retries;	  /* tries to read such pages again */
-	int error;	  /* of a write that nobody was told of yet, or 0 */
+	unsigned writing; /* runs being written back, within their deadline */
+	unsigned writers; /* in write(2) to the file: no run is begun */
+	struct post *stalled; /* their messages, until no run is on its way */
+	struct list sick;     /* pager.sick, if it has pages in ERROR */
+	size_t retries;	      /* tries to read such pages again */
+	int error;	      /* of a write that nobody was told of yet, or 0 */
 	uint64_t writebacks_done; /* pages */
 	uint64_t write_errors;	  /* writes that failed */
 };

@@ -110,7 +110,8 @@ struct writeback {
 	uint64_t *indexes, n, next;
 	uint64_t limit, deadline;
 	unsigned in_flight;
-	bool parked, waited; /* for writes of earlier ones, and no longer */
+	bool begun;
+	bool parked, waited; /* for others' writes; and no longer */
 	struct timer patience;
 };
 
@@ -121,6 +122,9 @@ struct writeback {
  * returns; the struct is the caller's again then.
  */
 void writeback_start(struct pager *pager, struct writeback *writeback);
+
+/* Nobody is in write(2) to the object's file any more. */
+void writeback_resume(struct object *object);
 
 /* Drop the clean pages of [first, end) from memory. */
 void object_drop(struct object *object, uint64_t first, uint64_t end);

@@ -16,7 +16,8 @@
  * A write that passes its deadline has failed for those who wait, but its pages
  * stay WRITING until the store answers: a second write could be overtaken by it.
  * A write-back that finds such pages is parked until they are settled, or until
- * its own deadline has passed.
+ * its own deadline has passed. So it is while somebody is in write(2) to the
+ * file, whose bytes it could overtake too (books_file.c).
  */
 #include <string.h>
 
@@ -37,7 +38,6 @@ struct write {
 };
 
 static void step(struct writeback *writeback);
-static void unpark(struct object *object);
 
 /* ---- One run -------------------------------------------------------------------*/
 
@@ -84,6 +84,22 @@ static void run_failed(struct write *write, int error)
 		writeback->error = error;
 }
 
+/* Who is about to write(2) to the file waits until no older bytes of ours are on
+   their way to it. */
+static void count_down(struct object *object)
+{
+	struct post *post, *next;
+
+	if (--object->writing)
+		return;
+	post = object->stalled;
+	object->stalled = NULL;
+	for (; post; post = next) {
+		next = post->next;
+		message_answer(container_of(post, struct message, post), 0);
+	}
+}
+
 static void write_done(struct io *io)
 {
 	struct write *write = container_of(io, struct write, io);
@@ -94,6 +110,7 @@ static void write_done(struct io *io)
 	run_failed(write, -ETIMEDOUT);
 	write->writeback = NULL;
 	writeback->in_flight--;
+	count_down(write->object);
 	step(writeback);
 }
 
@@ -107,8 +124,10 @@ static void end_run(struct write *write, int error)
 	else
 		account(write);
 	settle_run(write, !error);
-	if (write->writeback)
+	if (write->writeback) {
 		write->writeback->in_flight--;
+		count_down(write->object);
+	}
 	staging_put(&pager->staging, write->io.pub.buffer,
 		    write->count << PAGE_SHIFT);
 	object_put(write->object);
@@ -127,7 +146,7 @@ static void write_release(struct io *io)
 	if (writeback)
 		step(writeback);
 	else
-		unpark(object);
+		writeback_resume(object);
 	object_put(object);
 }
 
@@ -185,6 +204,7 @@ static bool write_run(struct writeback *writeback, uint64_t first,
 	write->io.pub.offset = offset;
 	write->io.pub.length = write->bytes;
 	writeback->in_flight++;
+	write->object->writing++;
 	if (!error)
 		error = object_read(write->object, first, count,
 				    write->io.pub.buffer);
@@ -347,15 +367,31 @@ static void flush_start(struct writeback *writeback)
 		 writeback->deadline);
 }
 
+static bool may_write(const struct writeback *writeback)
+{
+	return writeback->next < writeback->n &&
+	       writeback->in_flight < WRITES &&
+	       (!writeback->object->writers || writeback->waited);
+}
+
+static void park(struct writeback *writeback)
+{
+	writeback->parked = true;
+	loop_timer_start(writeback->pager->loop, &writeback->patience,
+			 time_now() + writeback->deadline);
+}
+
 static void step(struct writeback *writeback)
 {
-	while (writeback->next < writeback->n && writeback->in_flight < WRITES)
+	while (may_write(writeback))
 		if (!next_run(writeback)) {
 			if (writeback->in_flight)
 				return;
 			writeback->error = -ENOMEM;
 			writeback->next = writeback->n;
 		}
+	if (writeback->next < writeback->n && !writeback->in_flight)
+		park(writeback);
 	if (writeback->next < writeback->n || writeback->in_flight)
 		return;
 	if (writeback->flush && !writeback->error &&
@@ -387,15 +423,24 @@ static void begin(struct writeback *writeback)
 	struct object *object = writeback->object;
 
 	if (!writeback->waited && still_writing(writeback)) {
-		writeback->parked = true;
-		loop_timer_start(writeback->pager->loop, &writeback->patience,
-				 time_now() + writeback->deadline);
+		park(writeback);
 		return;
 	}
+	writeback->begun = true;
 	writeback->error = find_limit(object, &writeback->limit);
 	if (!writeback->error && object->n_dirty)
 		writeback->error = collect(writeback);
 	step(writeback);
+}
+
+static void go_on(struct writeback *writeback)
+{
+	writeback->parked = false;
+	loop_timer_stop(&writeback->patience);
+	if (writeback->begun)
+		step(writeback);
+	else
+		begin(writeback);
 }
 
 static void proceed(struct timer *timer)
@@ -403,24 +448,20 @@ static void proceed(struct timer *timer)
 	struct writeback *writeback =
 		container_of(timer, struct writeback, patience);
 
-	writeback->parked = false;
 	writeback->waited = true;
-	begin(writeback);
+	go_on(writeback);
 }
 
-/* A write of an earlier write-back was answered after all. */
-static void unpark(struct object *object)
+void writeback_resume(struct object *object)
 {
 	struct writeback *first;
 
 	if (list_empty(&object->writebacks))
 		return;
 	first = list_first(&object->writebacks, struct writeback, link);
-	if (!first->parked || still_writing(first))
-		return;
-	first->parked = false;
-	loop_timer_stop(&first->patience);
-	begin(first);
+	if (first->parked && !object->writers &&
+	    (first->begun || !still_writing(first)))
+		go_on(first);
 }
 
 void writeback_start(struct pager *pager, struct writeback *writeback)
@@ -433,7 +474,7 @@ void writeback_start(struct pager *pager, struct writeback *writeback)
 	writeback->n = writeback->next = 0;
 	writeback->in_flight = 0;
 	writeback->error = 0;
-	writeback->parked = writeback->waited = false;
+	writeback->begun = writeback->parked = writeback->waited = false;
 	timer_init(&writeback->patience, proceed);
 	list_add(&object->writebacks, &writeback->link);
 	if (idle)

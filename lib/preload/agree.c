@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -93,24 +94,62 @@ static off_t appended(int fd, off_t at, ssize_t n)
 {
 	off_t end;
 
-	if (!(fcntl(fd, F_GETFL) & O_APPEND))
+	if (n <= 0 || !wmap_file_any() || !(fcntl(fd, F_GETFL) & O_APPEND))
 		return at;
 	end = syscall(SYS_lseek, fd, 0, SEEK_END);
 	return end < n ? at : end - n;
 }
 
-static ssize_t after_write(int fd, off_t at, ssize_t n)
+/*
+ * Around a write: before it no older bytes of ours are on their way to the file;
+ * after it, whatever became of it, others may set out again.
+ */
+struct writing {
+	int fd;
+	void *before; /* of wmap_file_before_write */
+};
+
+static void begin_writing(struct writing *writing, int fd)
 {
 	int saved = errno;
 
-	if (n <= 0 || !wmap_file_any())
-		return n;
-	at = at < 0 ? offset_of(fd) - n : at;
-	if (at >= 0)
-		wmap_file_after_write(fd, (uint64_t)at, (uint64_t)n);
+	writing->fd = fd;
+	writing->before = wmap_file_any() ? wmap_file_before_write(fd) : NULL;
 	errno = saved;
-	return n;
 }
+
+/* @at: where @n bytes were written, or -1: before the descriptor's offset. */
+static void end_writing(const struct writing *writing, off_t at, ssize_t n)
+{
+	int saved = errno;
+
+	if (n > 0 && at < 0)
+		at = offset_of(writing->fd) - n;
+	if (n <= 0 || at < 0)
+		at = n = 0;
+	if (writing->before || (n && wmap_file_any()))
+		wmap_file_after_write(writing->fd, writing->before,
+				      (uint64_t)at, (uint64_t)n);
+	errno = saved;
+}
+
+/* The thread was cancelled in the call. */
+static void cancelled(void *writing)
+{
+	end_writing(writing, 0, 0);
+}
+
+/* @call sets n, and what was written stands at @where then. */
+#define WRITING(fd, where, call) \
+	do { \
+		struct writing writing; \
+\
+		begin_writing(&writing, fd); \
+		pthread_cleanup_push(cancelled, &writing); \
+		call; \
+		pthread_cleanup_pop(0); \
+		end_writing(&writing, where, n); \
+	} while (0)
 
 /* ---- Reading --------------------------------------------------------------- */
 
@@ -140,50 +179,61 @@ HOOK ssize_t preadv(int fd, const struct iovec *vector, int n, off_t at)
 
 /* ---- Writing --------------------------------------------------------------- */
 
-HOOK ssize_t write(int fd, const void *buffer, size_t n)
+HOOK ssize_t write(int fd, const void *buffer, size_t size)
 {
-	return after_write(fd, -1, REAL(write, fd, buffer, n));
+	ssize_t n;
+
+	WRITING(fd, -1, n = REAL(write, fd, buffer, size));
+	return n;
 }
 
-HOOK ssize_t writev(int fd, const struct iovec *vector, int n)
+HOOK ssize_t writev(int fd, const struct iovec *vector, int count)
 {
-	return after_write(fd, -1, REAL(writev, fd, vector, n));
+	ssize_t n;
+
+	WRITING(fd, -1, n = REAL(writev, fd, vector, count));
+	return n;
 }
 
-HOOK ssize_t pwrite(int fd, const void *buffer, size_t n, off_t at)
+HOOK ssize_t pwrite(int fd, const void *buffer, size_t size, off_t at)
 {
-	ssize_t done = REAL(pwrite, fd, buffer, n, at);
+	ssize_t n;
 
-	if (done <= 0 || !wmap_file_any())
-		return done;
-	return after_write(fd, appended(fd, at, done), done);
+	WRITING(fd, appended(fd, at, n),
+		n = REAL(pwrite, fd, buffer, size, at));
+	return n;
 }
 
-HOOK ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t at)
+HOOK ssize_t pwritev(int fd, const struct iovec *vector, int count, off_t at)
 {
-	ssize_t done = REAL(pwritev, fd, vector, n, at);
+	ssize_t n;
 
-	if (done <= 0 || !wmap_file_any())
-		return done;
-	return after_write(fd, appended(fd, at, done), done);
+	WRITING(fd, appended(fd, at, n),
+		n = REAL(pwritev, fd, vector, count, at));
+	return n;
 }
 
 /* Both at once: from one file to another. */
-HOOK ssize_t sendfile(int out, int in, off_t *at, size_t n)
+HOOK ssize_t sendfile(int out, int in, off_t *at, size_t size)
 {
-	before_read(in, at ? *at : -1, n);
-	return after_write(out, -1, syscall(SYS_sendfile, out, in, at, n));
+	ssize_t n;
+
+	before_read(in, at ? *at : -1, size);
+	WRITING(out, -1, n = syscall(SYS_sendfile, out, in, at, size));
+	return n;
 }
 
 HOOK ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at,
-			     size_t n, unsigned flags)
+			     size_t size, unsigned flags)
 {
 	off_t at = out_at ? *out_at : -1;
+	ssize_t n;
 
-	before_read(in, in_at ? *in_at : -1, n);
-	return after_write(out, at,
-			   syscall(SYS_copy_file_range, in, in_at, out, out_at,
-				   n, flags));
+	before_read(in, in_at ? *in_at : -1, size);
+	WRITING(out, at,
+		n = syscall(SYS_copy_file_range, in, in_at, out, out_at, size,
+			    flags));
+	return n;
 }
 
 /* ---- Lengths ----------------------------------------------------------------- */
@@ -223,14 +273,15 @@ HOOK int truncate(const char *path, off_t length)
 
 HOOK int fallocate(int fd, int mode, off_t offset, off_t length)
 {
+	ssize_t n;
 	int result;
 
 	if (wmap_file_any())
 		wmap_file_before_length(fd);
-	result = (int)syscall(SYS_fallocate, fd, mode, offset, length);
-	/* What a hole is now reads as zeros. */
-	if (!result && mode)
-		after_write(fd, offset, length);
+	/* What is a hole now reads as zeros, as if they had been written. */
+	WRITING(fd, offset,
+		result = (int)syscall(SYS_fallocate, fd, mode, offset, length);
+		n = !result && mode ? length : 0);
 	return truncated(fd, result);
 }
 
