@@ -235,6 +235,7 @@ static void in_child(void)
 	atomic_store(&stopping, false);
 	mem_child();
 	space_child();
+	store_file_after_fork(true);
 	atomic_store_explicit(&running, NULL, memory_order_relaxed);
 	if (!parents)
 		return;
@@ -245,10 +246,12 @@ static void in_child(void)
 static void before_fork(void)
 {
 	pthread_mutex_lock(&starting);
+	store_file_before_fork();
 }
 
 static void in_parent(void)
 {
+	store_file_after_fork(false);
 	pthread_mutex_unlock(&starting);
 }
 

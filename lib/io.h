@@ -83,10 +83,14 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
 
 /*
  * Make sure that no other process's pager writes back to a file store's file,
- * until the store is closed: an open-file-description lock on its last byte,
- * which no program uses. -EBUSY: one does.
+ * until the store is closed: by the name of a socket, as any lock on the file
+ * would meet the program's own. -EBUSY: one does.
  */
 int store_file_lock(struct wmap_store *store);
+
+/* Around a fork: the child owns no file. */
+void store_file_before_fork(void);
+void store_file_after_fork(bool child);
 
 /*
  * Close a descriptor of somebody's file. Closing any of them makes a process

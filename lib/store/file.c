@@ -19,8 +19,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 #include "io.h"
 #include "lock.h"
@@ -33,6 +35,8 @@
 struct file {
 	int fd;
 	int direct; /* of the same file with O_DIRECT, or -1 */
+	int owner;  /* a socket whose name says that we write back, or -1 */
+	struct list owners; /* [l: kept.lock] those that have one */
 };
 
 static const enum transfer_operation operations_of[] = {
@@ -156,19 +160,6 @@ static struct {
 	unsigned n;    /* [l] */
 } kept;
 
-/* The lock of who writes back to a file. */
-static long set_own_lock(int fd, short type)
-{
-	struct flock lock = {
-		.l_type = type,
-		.l_whence = SEEK_SET,
-		.l_start = INT64_MAX - 1,
-		.l_len = 1,
-	};
-
-	return sys_call(SYS_fcntl, fd, F_OFD_SETLK, &lock);
-}
-
 /* To a lock of an open file description those of a process are others', also
    its own process's. */
 static bool is_locked(int fd)
@@ -176,7 +167,6 @@ static bool is_locked(int fd)
 	struct flock lock = {
 		.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
-		.l_len = INT64_MAX - 1, /* our own is behind that */
 	};
 
 	return !sys_call(SYS_fcntl, fd, F_OFD_GETLK, &lock) &&
@@ -198,7 +188,6 @@ static void close_kept(void)
 
 static void keep(int fd)
 {
-	set_own_lock(fd, F_UNLCK);
 	if (kept.n == KEPT) {
 		sys_call(SYS_close, kept.fds[0]);
 		memmove(&kept.fds[0], &kept.fds[1],
@@ -221,25 +210,90 @@ void store_file_close(int fd)
 	lock_drop(&kept.lock);
 }
 
-/* By hand: the lock belongs to the open file, which a child of fork keeps open,
-   and store_file_close perhaps too. */
-static void unlock(int fd)
-{
-	struct flock lock = {
-		.l_type = F_UNLCK,
-		.l_whence = SEEK_SET,
-		.l_start = INT64_MAX - 1,
-		.l_len = 1,
-	};
+/* ---- Who writes back -------------------------------------------------------- */
 
-	sys_call(SYS_fcntl, fd, F_OFD_SETLK, &lock);
+static struct list all_owners = { &all_owners, &all_owners };
+
+/* One name for a file in all processes; it goes with the last descriptor. No
+   lock on the file itself: a program may lock all of it. */
+static socklen_t name_owner(const struct stat *stat, struct sockaddr_un *name)
+{
+	int n;
+
+	memset(name, 0, sizeof(*name));
+	name->sun_family = AF_UNIX;
+	n = snprintf(name->sun_path + 1, sizeof(name->sun_path) - 1,
+		     "wmap/%lx/%lx", stat->st_dev, stat->st_ino);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n);
+}
+
+/* A descriptor, or 0 where there are no such sockets, and nobody to keep away. */
+static int own(const struct stat *stat)
+{
+	struct sockaddr_un name;
+	socklen_t length = name_owner(stat, &name);
+	long err, fd = sys_call(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC,
+				0);
+
+	if (fd < 0)
+		return fd == -EMFILE || fd == -ENFILE ? (int)fd : 0;
+	err = sys_call(SYS_bind, fd, &name, length);
+	if (!err)
+		return (int)fd;
+	sys_call(SYS_close, fd);
+	return err == -EADDRINUSE ? -EBUSY : 0;
+}
+
+/* Under the lock, so that no fork sees a descriptor that is in no list. */
+int store_file_lock(struct wmap_store *store)
+{
+	struct file *file = store->self;
+	struct stat stat;
+	int fd, err = (int)sys_call(SYS_fstat, file->fd, &stat);
+
+	if (err)
+		return err;
+	lock_take(&kept.lock);
+	fd = own(&stat);
+	if (fd > 0) {
+		file->owner = fd;
+		list_add(&all_owners, &file->owners);
+	}
+	lock_drop(&kept.lock);
+	return fd < 0 ? fd : 0;
+}
+
+static void disown(struct file *file)
+{
+	if (file->owner < 0)
+		return;
+	lock_take(&kept.lock);
+	list_del(&file->owners);
+	lock_drop(&kept.lock);
+	sys_call(SYS_close, file->owner);
+}
+
+void store_file_before_fork(void)
+{
+	lock_take(&kept.lock);
+}
+
+/* The child writes nothing back. */
+void store_file_after_fork(bool child)
+{
+	if (child)
+		list_for_each(file, &all_owners, struct file, owners)
+			sys_call(SYS_close, file->owner);
+	if (child)
+		list_init(&all_owners);
+	lock_drop(&kept.lock);
 }
 
 static void file_close(void *self)
 {
 	struct file *file = self;
 
-	unlock(file->fd);
+	disown(file);
 	store_file_close(file->direct);
 	store_file_close(file->fd);
 	mem_free(file, sizeof(*file));
@@ -297,6 +351,8 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
 		return -ENOMEM;
 	file->fd = fd;
 	file->direct = -1;
+	file->owner = -1;
+	list_init(&file->owners);
 	if (direct) {
 		err = open_direct(fd, writable);
 		if (err < 0)
@@ -414,15 +470,6 @@ err_own:
 err:
 	errno = -err;
 	return NULL;
-}
-
-/* A file system without locks has nobody to keep away. */
-int store_file_lock(struct wmap_store *store)
-{
-	const struct file *file = store->self;
-	long err = set_own_lock(file->fd, F_WRLCK);
-
-	return err == -EAGAIN || err == -EACCES ? -EBUSY : 0;
 }
 
 int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,

@@ -5,7 +5,9 @@
  * A process loses its POSIX locks on a file when it closes any descriptor of
  * it, also one that it did not open itself: the pager's. SQLite locks so.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +79,63 @@ START_TEST(a_descriptor_is_kept_open_no_longer_than_the_lock)
 }
 END_TEST
 
+/* All of it, to the end of time: no byte is left for a lock of ours. */
+static void lock_whole(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	ck_assert_int_eq(fcntl(fd, F_SETLK, &lock), 0);
+}
+
+START_TEST(a_program_may_lock_a_whole_file_before_and_after)
+{
+	int fd = file_with(3, PAGES(4));
+
+	if (_i)
+		lock_whole(fd);
+	memory_store(memory_map(PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED,
+				fd, 0),
+		     4, 'l');
+	lock_whole(fd);
+}
+END_TEST
+
+static void map_shared(void *arg)
+{
+	void *at = wmap_map(NULL, PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED,
+			    *(int *)arg, 0, NULL);
+
+	_exit(at == WMAP_FAILED ? errno : 0);
+}
+
+START_TEST(a_second_pager_is_refused_until_the_first_lets_go)
+{
+	int fd = file_with(3, PAGES(4));
+	char *at = memory_map(PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED, fd,
+			      0);
+
+	ck_assert_int_eq(process_child(map_shared, &fd), EBUSY << 8);
+	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
+	ck_assert_int_eq(process_child(map_shared, &fd), 0);
+}
+END_TEST
+
+START_TEST(a_child_of_fork_does_not_hold_the_file)
+{
+	int fd = file_with(3, PAGES(4));
+	char *at = memory_map(PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED, fd,
+			      0);
+	pid_t child = fork();
+
+	if (!child)
+		pause();
+	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
+	memory_map(PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED, fd, 0);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("locks", 20);
@@ -84,5 +143,10 @@ int main(void)
 	tcase_add_test(facts, unmapping_leaves_the_programs_locks);
 	tcase_add_test(facts,
 		       a_descriptor_is_kept_open_no_longer_than_the_lock);
+	tcase_add_loop_test(
+		facts, a_program_may_lock_a_whole_file_before_and_after, 0, 2);
+	tcase_add_test(facts,
+		       a_second_pager_is_refused_until_the_first_lets_go);
+	tcase_add_test(facts, a_child_of_fork_does_not_hold_the_file);
 	return facts_run(facts);
 }
