@@ -22,8 +22,10 @@
  *   io, store/       one transfer of a store, with its deadline; the stores
  *   object           the bytes in memory (a memfd) and the state of each page
  *   space            mappings by address, the uffd, what is done to their pages
- *   fill, writeback  fault → read → page in place; dirty pages → store
- *   pager            the loop and the messages
+ *   put, fill, prefetch, fault   fault → read → page in place
+ *   writeback        dirty pages → store
+ *   books            messages: what is mapped, and what is known of it
+ *   pager            its thread
  *   client           a call becomes a message; reservations; fork, exit
  *   api, course, …   the public calls
  *

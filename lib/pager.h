@@ -70,7 +70,7 @@ static inline unsigned pager_hash(uint64_t dev, uint64_t ino)
 	return (unsigned)((dev * 31 + ino) % OBJECT_HASHES);
 }
 
-/* ---- fill.c ----------------------------------------------------------------*/
+/* ---- fill.c, fault.c, prefetch.c */
 
 /* Give a fault's thread what it waits for: now, or when it is there. */
 void fault_resolve(struct pager *pager, struct fault fault);

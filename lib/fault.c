@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults: what each message of the kernel gets for an answer
+ *
+ *   nothing is mapped there       woken: it looks again, and gets SIGSEGV
+ *   a page of zeros               put in place at once
+ *   ABSENT                        a fill begins; its first waiter
+ *   FILLING                       set aside, in the fill's waiters
+ *   in memory                     shown, or its protection lifted: it is dirty
+ *   ERROR                         SIGBUS
+ */
+#include "fill.h"
+#include "sys.h"
+
+/* What an anonymous page is filled with. */
+static const char nothing[GRAIN_MAX] __attribute__((aligned(4096)));
+
+void faults_release(struct mapping *mapping)
+{
+	list_for_each(aside, &mapping->held, struct fault, link) {
+		struct fault fault = fault_take_back(aside);
+
+		fault_wake(&fault);
+	}
+}
+
+/* ---- Zeros ---------------------------------------------------------------------*/
+
+/* A page of an object without a store: nothing to wait for. */
+static void fill_zeros(struct pager *pager, struct mapping *mapping,
+		       uint64_t index, const struct fault *fault)
+{
+	struct object *object = mapping->object;
+	uint64_t first = index, count = 1, before = mapping->n_loaded;
+	bool woken;
+	int error;
+
+	if (mapping->grain > 1)
+		fill_choose_run(mapping, index, &first, &count);
+	error = fill_put(object, mapping, first, count, nothing, fault->write,
+			 &woken);
+	if (error && error != -ENOENT && error != -ESRCH) {
+		fault_refuse(pager, fault);
+		return;
+	}
+	mapping->fills += mapping->n_loaded - before;
+	pager->stats.fills += mapping->n_loaded - before;
+	if (!woken)
+		fault_wake(fault);
+	pager_answered(pager, fault);
+}
+
+/* ---- Faults --------------------------------------------------------------------*/
+
+static struct fill *find_fill(const struct object *object, uint64_t index)
+{
+	list_for_each(fill, &object->fills, struct fill, link)
+		if (index - fill->first < fill->count)
+			return fill;
+	return NULL;
+}
+
+/* A store to a page that is shown, but was protected. */
+static void allow_store(struct mapping *mapping, struct page page,
+			const struct fault *fault)
+{
+	object_dirtied(mapping->object, page);
+	if (uffd_unprotect(fault->space->uffd, fault->address, PAGE))
+		fault_wake(fault);
+}
+
+static void resolve_present(struct pager *pager, struct mapping *mapping,
+			    struct page page, const struct fault *fault)
+{
+	if (fault->protected) {
+		allow_store(mapping, page, fault);
+	} else if (!mapping_show(mapping, page, fault)) {
+		/* Somebody punched our memfd (MADV_REMOVE behind our back). */
+		object_unload(mapping->object, page);
+		fault_wake(fault);
+	}
+	pager_answered(pager, fault);
+}
+
+static void resolve_in(struct pager *pager, struct mapping *mapping,
+		       const struct fault *fault)
+{
+	struct object *object = mapping->object;
+	uint64_t index = mapping_page(mapping, fault->address);
+	struct page page = pages_get(&object->pages, index);
+
+	if (page_is(page, STATES_PRESENT) && object->memfd >= 0)
+		resolve_present(pager, mapping, page, fault);
+	else if (fault->protected)
+		fault_wake(fault); /* it went meanwhile: a missing page now */
+	else if (page.state == PAGE_FILLING)
+		fault_set_aside(&find_fill(object, index)->waiters, fault);
+	else if (page.state == PAGE_ERROR && !(mapping->flags & MAPPING_COURSE))
+		fault_refuse(pager, fault);
+	else if (!object->store)
+		fill_zeros(pager, mapping, index, fault);
+	else
+		fill_start(pager, mapping, index, fault);
+}
+
+/* The page above a GROWSUP mapping was touched; false if it stays outside. */
+static bool grow_into(struct mapping *mapping, struct fault *fault)
+{
+	if (fault->address < mapping->end)
+		return true;
+	mapping_grow(mapping);
+	/* The file becomes as long as what was grown into. */
+	fault->write |= mapping->tracked;
+	return fault->address < mapping->end;
+}
+
+/* Nothing changes, nor grows, while what was changed is written for the last
+   time. Where CONTINUE cannot protect, a page that is shown may be stored to. */
+static bool must_hold(const struct mapping *mapping, const struct fault *fault)
+{
+	bool blind = !(fault->space->features & WMAP_FEATURE_CONTINUE_WP);
+
+	return mapping->closing && mapping->tracked &&
+	       (fault->write || fault->protected || blind ||
+		fault->address >= mapping->end);
+}
+
+void fault_resolve(struct pager *pager, struct fault fault)
+{
+	struct mapping *mapping = space_find(fault.space, fault.address);
+
+	if (mapping && must_hold(mapping, &fault)) {
+		fault_set_aside(&mapping->held, &fault);
+		return;
+	}
+	if (!mapping || !grow_into(mapping, &fault)) {
+		fault_wake(&fault);
+		return;
+	}
+	mapping->faults += !fault.again;
+	fault.again = true;
+	resolve_in(pager, mapping, &fault);
+}

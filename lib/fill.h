@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A fill: a run of pages of one object that are read together
+ *
+ * Its pages are FILLING; faults on them are set aside in its list of waiters.
+ */
+#ifndef WMAP_FILL_H
+#define WMAP_FILL_H
+
+#include "pager.h"
+
+struct fill {
+	struct io io;
+	struct list link;    /* object.fills */
+	struct list waiting; /* pager.hungry */
+	struct list waiters; /* fault.link */
+	struct pager *pager;
+	struct object *object;
+	struct mapping *via; /* NULL: none, or it went */
+	uint64_t first, count;
+	uint64_t deadline;
+	bool write;   /* one page, and its thread stores to it */
+	bool woken;   /* all that slept on it through via are awake */
+	bool zeros;   /* past the end of the store are zeros */
+	bool healing; /* the page was in ERROR */
+	bool prefetch;
+	bool repeat;	   /* the store was changed while this read it */
+	struct join *join; /* is told when it is settled, or NULL */
+};
+
+/* A fault for later; the list owns the copy. */
+void fault_set_aside(struct list *list, const struct fault *fault);
+struct fault fault_take_back(struct fault *aside);
+
+/* This fault ends in SIGBUS. */
+void fault_refuse(struct pager *pager, const struct fault *fault);
+
+bool object_absent(const struct object *object, uint64_t index);
+
+/*
+ * put.c: put a run of pages in place, through @via if it shows the object's own
+ * memory. *@woken: every thread that slept on one of them through @via is awake.
+ * @write: of one page, whose thread stores to it.
+ */
+int fill_put(struct object *object, struct mapping *via, uint64_t first,
+	     uint64_t count, const char *buffer, bool write, bool *woken);
+
+/*
+ * The run of absent pages around @index that one fault there brings: its grain,
+ * or what follows it for a sequential reader.
+ */
+void fill_choose_run(const struct mapping *mapping, uint64_t index,
+		     uint64_t *first, uint64_t *count);
+
+/* Claim a run; NULL without memory. The caller sets deadline, via … and lets it
+   go: it begins now, or when there is a buffer. */
+struct fill *fill_create(struct pager *pager, struct object *object,
+			 uint64_t first, uint64_t count);
+void fill_go(struct fill *fill);
+
+/* Bring the page of a fault, whose state is ABSENT or ERROR. */
+void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
+		const struct fault *fault);
+
+/* prefetch.c: a read has ended, another may begin. */
+void prefetch_pump(struct pager *pager);
+
+#endif

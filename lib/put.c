@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Putting pages in place
+ *
+ * Through a mapping that shows the object's own memory UFFDIO_COPY puts a page
+ * into the object and its page table at once, and wakes who sleeps there. Else
+ * the page is written to the memfd, whole, and shown afterwards. A page that is
+ * there already stays as it is.
+ */
+#include "fill.h"
+#include "sys.h"
+
+/* ---- Putting pages in place --------------------------------------------------*/
+
+/* The page is in memory, and @via (or NULL) shows it. */
+static void landed(struct object *object, struct mapping *via, uint64_t index,
+		   bool dirty)
+{
+	struct page page = pages_get(&object->pages, index);
+	uint32_t views = page.views;
+	bool had = via && page_is(page, STATES_PRESENT) &&
+		   view_has(via->view, page);
+
+	if (via) {
+		views |= view_bit(via->view);
+		view_note(via->view, index, true);
+	}
+	if (!object_set(object, page, dirty ? PAGE_DIRTY : PAGE_CLEAN, views) &&
+	    via && !had)
+		via->n_loaded++;
+}
+
+/* A page that is there already stays as it is. */
+static void found(struct object *object, uint64_t index)
+{
+	struct page page = pages_get(&object->pages, index);
+
+	if (!page_is(page, STATES_PRESENT))
+		object_set(object, page, PAGE_CLEAN, page.views);
+}
+
+static int put_one_run(struct mapping *via, uint64_t first, uint64_t count,
+		       const char *buffer, bool write, uint64_t *done)
+{
+	uint64_t address = mapping_address(via, first), bytes;
+	int uffd = via->space->uffd, error;
+	bool zero_page = via->object->memfd < 0 && !write &&
+			 !(via->flags & MAPPING_COURSE);
+
+	if (zero_page)
+		error = uffd_zeropage(uffd, address, count << PAGE_SHIFT,
+				      &bytes);
+	else
+		error = uffd_copy(uffd, address, buffer, count << PAGE_SHIFT,
+				  via->tracked && !write ? UFFDIO_COPY_MODE_WP :
+							   0,
+				  &bytes);
+	*done = bytes >> PAGE_SHIFT;
+	return error;
+}
+
+/*
+ * Copy pages in through a mapping; *@done of them are there, also those that
+ * were before: then not every sleeper is awake. -ENOENT: the mapping is not in
+ * place.
+ */
+static int put_through(struct mapping *via, uint64_t first, uint64_t count,
+		       const char *buffer, bool write, uint64_t *done,
+		       bool *woken)
+{
+	struct object *object = via->object;
+	uint64_t at = 0, n;
+	int error = 0;
+
+	while (at < count) {
+		error = put_one_run(via, first + at, count - at,
+				    buffer + (at << PAGE_SHIFT), write, &n);
+		for (uint64_t i = at; i < at + n; i++)
+			landed(object, via, first + i, write && via->tracked);
+		at += n;
+		if (error == -EEXIST) {
+			found(object, first + at++);
+			*woken = false;
+		} else if (error && error != -EAGAIN)
+			break;
+	}
+	*woken &= at == count;
+	*done = at;
+	return at < count ? error : 0;
+}
+
+/* Write pages to the memfd; whoever waits for them is shown them then. */
+static int put_behind(struct object *object, uint64_t first, uint64_t count,
+		      const char *buffer)
+{
+	int error = object_write(object, first, count, buffer);
+
+	for (uint64_t i = 0; i < count && !error; i++)
+		landed(object, NULL, first + i, false);
+	return error;
+}
+
+/* Show a run that was written to the memfd through a private mapping. */
+static bool show_run(struct mapping *via, uint64_t first, uint64_t count)
+{
+	uint64_t done;
+
+	uffd_continue(via->space->uffd, mapping_address(via, first),
+		      count << PAGE_SHIFT, 0, &done);
+	done >>= PAGE_SHIFT;
+	for (uint64_t i = first; i < first + done; i++)
+		mapping_loaded(via, pages_get(&via->object->pages, i));
+	return done == count;
+}
+
+/* A mapping may have been cut since the run was chosen, and something else be
+   where its upper part was. */
+static bool shows_run(const struct mapping *mapping, uint64_t first,
+		      uint64_t count)
+{
+	return first >= mapping->first &&
+	       first + count <= mapping_end_page(mapping);
+}
+
+int fill_put(struct object *object, struct mapping *via, uint64_t first,
+	     uint64_t count, const char *buffer, bool write, bool *woken)
+{
+	uint64_t done = 0;
+	int error;
+
+	if (via && !shows_run(via, first, count))
+		via = NULL;
+	*woken = via && (object->memfd < 0 || via->flags & WMAP_SHARED);
+	if (*woken) {
+		error = put_through(via, first, count, buffer, write, &done,
+				    woken);
+		if (!error || object->memfd < 0)
+			return error;
+	}
+	error = put_behind(object, first + done, count - done,
+			   buffer + (done << PAGE_SHIFT));
+	if (!error && via && !(via->flags & WMAP_SHARED))
+		*woken = show_run(via, first, count);
+	return error;
+}
