@@ -88,7 +88,7 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
  */
 int store_file_lock(struct wmap_store *store);
 
-/* Around a fork: the child owns no file. */
+/* Around a fork, in both: the child owns no file when it returns in the parent. */
 void store_file_before_fork(void);
 void store_file_after_fork(bool child);
 

@@ -209,7 +209,8 @@ struct wmap_map_options {
  * Means what mmap(2) means: past the end of the file is SIGBUS, a file never
  * grows by stores, what a store changed after the last partial page is lost.
  * Every mapping of one file shows one memory, as long as one of them exists.
- * A file changed by write(2) meanwhile may be seen late.
+ * A file changed by write(2) meanwhile may be seen late (under `wmap run` it is
+ * seen at once).
  *
  * Takes under 100 µs whatever the length. Touched pages cost 16 bytes of
  * bookkeeping at most, others none.

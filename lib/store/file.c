@@ -273,19 +273,48 @@ static void disown(struct file *file)
 	sys_call(SYS_close, file->owner);
 }
 
+/*
+ * The child writes nothing back, and lets go of the names. The parent waits for
+ * that, at the end of a pipe; else a child that has not run yet would keep it
+ * from taking a name again:
+ *
+ *   parent                  child
+ *   fork
+ *   unmaps, closes
+ *   maps again: in use
+ *                           closes its copy
+ */
+static int gone[2]; /* [l: kept.lock] */
+
 void store_file_before_fork(void)
 {
 	lock_take(&kept.lock);
+	gone[0] = gone[1] = -1;
+	if (!list_empty(&all_owners))
+		sys_call(SYS_pipe2, gone, O_CLOEXEC);
 }
 
-/* The child writes nothing back. */
+static void wait_for_child(void)
+{
+	char none;
+
+	while (sys_call(SYS_read, gone[0], &none, sizeof(none)) == -EINTR)
+		;
+}
+
 void store_file_after_fork(bool child)
 {
-	if (child)
+	if (child) {
 		list_for_each(file, &all_owners, struct file, owners)
 			sys_call(SYS_close, file->owner);
-	if (child)
 		list_init(&all_owners);
+	}
+	if (gone[1] >= 0) {
+		sys_call(SYS_close, gone[1]);
+		if (!child)
+			wait_for_child();
+		sys_call(SYS_close, gone[0]);
+	}
 	lock_drop(&kept.lock);
 }
 

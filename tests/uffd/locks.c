@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -120,13 +121,21 @@ START_TEST(a_second_pager_is_refused_until_the_first_lets_go)
 }
 END_TEST
 
+/* Runs before the pager's own handler: the parent is quicker than the child. */
+static void dawdle(void)
+{
+	process_sleep_ms(100);
+}
+
 START_TEST(a_child_of_fork_does_not_hold_the_file)
 {
+	int late = pthread_atfork(NULL, NULL, dawdle);
 	int fd = file_with(3, PAGES(4));
 	char *at = memory_map(PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED, fd,
 			      0);
 	pid_t child = fork();
 
+	ck_assert_int_eq(late, 0);
 	if (!child)
 		pause();
 	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
