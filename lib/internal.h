@@ -8,7 +8,8 @@
  *   library call ───────────── message ──────────────────────────────┘
  *
  * One thread, the pager, owns every object, mapping and page state; nobody else
- * changes them, so nothing is locked. It turns one loop around one io_uring, in
+ * changes them, so nothing is locked. (While it sleeps in the kernel, one thread
+ * at a time may stand in for it: loop.h, loop_borrow.) It turns one loop around one io_uring, in
  * which it waits for faults, messages, answers of stores and timers at once.
  * The library's calls are clients: they send messages and wait.
  *
