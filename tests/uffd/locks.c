@@ -101,23 +101,60 @@ START_TEST(a_program_may_lock_a_whole_file_before_and_after)
 }
 END_TEST
 
-static void map_shared(void *arg)
-{
-	void *at = wmap_map(NULL, PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED,
-			    *(int *)arg, 0, NULL);
+/* A process that maps the file when it is told to; forked while this one has no
+   thread yet. */
+struct other {
+	pid_t pid;
+	int tell;
+};
 
+static void map_when_told(int fd, int told)
+{
+	char word;
+	void *at;
+
+	if (read(told, &word, 1) != 1)
+		_exit(0xff);
+	at = wmap_map(NULL, PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED, fd,
+		      0, NULL);
 	_exit(at == WMAP_FAILED ? errno : 0);
+}
+
+static struct other start_other(int fd)
+{
+	struct other other;
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	other.tell = ends[1];
+	other.pid = fork();
+	if (!other.pid)
+		map_when_told(fd, ends[0]);
+	close(ends[0]);
+	return other;
+}
+
+/* 0, or the errno that it got. */
+static int map_in(struct other other)
+{
+	int status;
+
+	ck_assert_int_eq(write(other.tell, "!", 1), 1);
+	ck_assert_int_eq(waitpid(other.pid, &status, 0), other.pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
 }
 
 START_TEST(a_second_pager_is_refused_until_the_first_lets_go)
 {
 	int fd = file_with(3, PAGES(4));
+	struct other first = start_other(fd), second = start_other(fd);
 	char *at = memory_map(PAGES(4), PROT_READ | PROT_WRITE, WMAP_SHARED, fd,
 			      0);
 
-	ck_assert_int_eq(process_child(map_shared, &fd), EBUSY << 8);
+	ck_assert_int_eq(map_in(first), EBUSY);
 	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
-	ck_assert_int_eq(process_child(map_shared, &fd), 0);
+	ck_assert_int_eq(map_in(second), 0);
 }
 END_TEST
 
