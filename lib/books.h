@@ -42,6 +42,9 @@ struct object *books_find_file(struct pager *pager, uint64_t dev, uint64_t ino);
 /* From the first mapping that may store on, no other pager writes back. */
 int books_lock(struct object *object);
 
+/* writeback.done where the owner is a join; frees the write-back. */
+void books_written(struct writeback *writeback);
+
 /* Write the part of a mapping that lies in [start, end) back. */
 void books_write(struct pager *pager, const struct mapping *mapping,
 		 uint64_t start, uint64_t end, bool flush, struct join *join);

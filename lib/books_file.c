@@ -37,15 +37,6 @@ static void file_synced(struct join *join)
 	message_answer(message, error);
 }
 
-static void sync_written(struct writeback *writeback)
-{
-	struct join *join = writeback->owner;
-	int error = writeback->error;
-
-	mem_free(writeback, sizeof(*writeback));
-	join_end(join, error);
-}
-
 static uint64_t first_page(const struct message *message)
 {
 	return message->file.offset >> PAGE_SHIFT;
@@ -75,7 +66,7 @@ static int sync_start(struct pager *pager, struct object *object,
 		list_first(&object->mappings, struct mapping, of_object)
 			->deadline;
 	writeback->owner = &sync->join;
-	writeback->done = sync_written;
+	writeback->done = books_written;
 	writeback_start(pager, writeback);
 	return 0;
 }

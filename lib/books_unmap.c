@@ -128,7 +128,7 @@ struct mapping *books_below(struct space *space, uint64_t address)
 	return i ? space->entries[i - 1].mapping : NULL;
 }
 
-static void written_for_join(struct writeback *writeback)
+void books_written(struct writeback *writeback)
 {
 	struct join *join = writeback->owner;
 	int error = writeback->error;
@@ -159,7 +159,7 @@ void books_write(struct pager *pager, const struct mapping *mapping,
 	writeback->flush = flush;
 	writeback->deadline = mapping->deadline;
 	writeback->owner = join;
-	writeback->done = written_for_join;
+	writeback->done = books_written;
 	writeback_start(pager, writeback);
 }
 

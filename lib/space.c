@@ -112,13 +112,6 @@ struct mapping *space_find(const struct space *space, uint64_t address)
 	return mapping->growing && mapping->end == address ? mapping : NULL;
 }
 
-bool space_overlaps(const struct space *space, uint64_t start, uint64_t end)
-{
-	size_t i = space_lower(space, start);
-
-	return i < space->n && entry_start(&space->entries[i]) < end;
-}
-
 bool space_covers(const struct space *space, uint64_t start, uint64_t end)
 {
 	size_t i = space_lower(space, start);

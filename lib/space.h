@@ -94,8 +94,6 @@ struct mapping *space_find(const struct space *space, uint64_t address);
 /* The first entry that ends above @address: its number, or space->n. */
 size_t space_lower(const struct space *space, uint64_t address);
 
-bool space_overlaps(const struct space *space, uint64_t start, uint64_t end);
-
 /* Does [start, end) lie in mappings without a gap? */
 bool space_covers(const struct space *space, uint64_t start, uint64_t end);
 
