@@ -10,6 +10,10 @@ void message_answer(struct message *message, int result)
 	uint32_t before;
 
 	message->result = result;
+	if (message->answered) {
+		message->answered(message);
+		return;
+	}
 	before = atomic_exchange_explicit(&message->state, MESSAGE_ANSWERED,
 					  memory_order_acq_rel);
 	/* The message may be gone already: then this wakes nobody, or somebody
@@ -26,9 +30,10 @@ static bool objects_left(const struct pager *pager)
 	return loop_busy(pager->loop);
 }
 
-static void stop(struct pager *pager, struct message *message)
+static void stop(struct message *message)
 {
-	if (pager->space.n || objects_left(pager)) {
+	struct pager *pager = message->pager;
+	if (message->space->n || objects_left(pager)) {
 		message_answer(message, -EBUSY);
 		return;
 	}
@@ -38,8 +43,7 @@ static void stop(struct pager *pager, struct message *message)
 
 /* ---- Which is which ------------------------------------------------------ */
 
-static void (*const handlers[MESSAGE_KINDS])(struct pager *,
-					     struct message *) = {
+static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
 	[MESSAGE_MAP] = books_map,
 	[MESSAGE_UNMAP] = books_unmap,
 	[MESSAGE_MOVE] = books_move,
@@ -59,7 +63,7 @@ static void (*const handlers[MESSAGE_KINDS])(struct pager *,
 	[MESSAGE_STOP] = stop,
 };
 
-void message_handle(struct pager *pager, struct message *message)
+void message_handle(struct message *message)
 {
-	handlers[message->kind](pager, message);
+	handlers[message->kind](message);
 }

@@ -33,7 +33,7 @@ static inline bool books_tracks(const struct object *object, int prot,
 }
 
 /* Run a message again when no mapping is being unmapped. */
-void books_put_off(struct pager *pager, struct message *message);
+void books_put_off(struct message *message);
 bool books_closing(struct space *space, uint64_t start, uint64_t end);
 
 /* The object of a file that is mapped, or NULL. */
@@ -59,21 +59,21 @@ struct mapping *books_below(struct space *space, uint64_t address);
 void books_stop_growing(struct mapping *mapping);
 
 /* The messages, by kind; each answers, now or later. */
-void books_map(struct pager *pager, struct message *message);
-void books_unmap(struct pager *pager, struct message *message);
-void books_move(struct pager *pager, struct message *message);
-void books_protect(struct pager *pager, struct message *message);
-void books_yield(struct pager *pager, struct message *message);
-void books_regrow(struct pager *pager, struct message *message);
-void books_sync(struct pager *pager, struct message *message);
-void books_advise(struct pager *pager, struct message *message);
-void books_residency(struct pager *pager, struct message *message);
-void books_list(struct pager *pager, struct message *message);
-void books_stats(struct pager *pager, struct message *message);
-void books_file_sync(struct pager *pager, struct message *message);
-void books_file_writing(struct pager *pager, struct message *message);
-void books_file_written(struct pager *pager, struct message *message);
-void books_file_length(struct pager *pager, struct message *message);
-void books_frame(struct pager *pager, struct message *message);
+void books_map(struct message *message);
+void books_unmap(struct message *message);
+void books_move(struct message *message);
+void books_protect(struct message *message);
+void books_yield(struct message *message);
+void books_regrow(struct message *message);
+void books_sync(struct message *message);
+void books_advise(struct message *message);
+void books_residency(struct message *message);
+void books_list(struct message *message);
+void books_stats(struct message *message);
+void books_file_sync(struct message *message);
+void books_file_writing(struct message *message);
+void books_file_written(struct message *message);
+void books_file_length(struct message *message);
+void books_frame(struct message *message);
 
 #endif

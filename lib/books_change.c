@@ -56,10 +56,10 @@ static int resize_in_place(struct mapping *mapping,
 			  before + message->move.new_length);
 }
 
-static int move_elsewhere(struct pager *pager, struct mapping *mapping,
+static int move_elsewhere(struct mapping *mapping,
 			  const struct message *message)
 {
-	struct space *space = &pager->space;
+	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	int error = 0;
 
@@ -81,17 +81,17 @@ static int move_elsewhere(struct pager *pager, struct mapping *mapping,
 	return error;
 }
 
-void books_move(struct pager *pager, struct message *message)
+void books_move(struct message *message)
 {
 	struct mapping *mapping;
-	int error = find_whole(&pager->space, message, &mapping);
+	int error = find_whole(message->space, message, &mapping);
 
 	if (error) {
 		message_answer(message, error);
 		return;
 	}
 	if (mapping->closing) {
-		books_put_off(pager, message);
+		books_put_off(message);
 		return;
 	}
 	if (!message->move.commit) {
@@ -103,7 +103,7 @@ void books_move(struct pager *pager, struct message *message)
 	} else if (message->move.new_address == message->address) {
 		error = resize_in_place(mapping, message);
 	} else {
-		error = move_elsewhere(pager, mapping, message);
+		error = move_elsewhere(mapping, message);
 	}
 	message_answer(message, error);
 }
@@ -156,14 +156,14 @@ static int protect_again(struct space *space, const struct message *message)
 	return error;
 }
 
-void books_protect(struct pager *pager, struct message *message)
+void books_protect(struct message *message)
 {
-	struct space *space = &pager->space;
+	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	int error = 0;
 
 	if (books_closing(space, start, end)) {
-		books_put_off(pager, message);
+		books_put_off(message);
 		return;
 	}
 	if (!space_covers(space, start, end))
@@ -177,13 +177,14 @@ void books_protect(struct pager *pager, struct message *message)
 
 /* ---- Growing ---------------------------------------------------------------*/
 
-void books_yield(struct pager *pager, struct message *message)
+void books_yield(struct message *message)
 {
 	uint64_t start = message->address, end = message_end(message);
+	const struct space *space = message->space;
 	int error = -ENOENT;
 
-	for (size_t i = 0; i < pager->space.n; i++) {
-		struct mapping *mapping = pager->space.entries[i].mapping;
+	for (size_t i = 0; i < space->n; i++) {
+		struct mapping *mapping = space->entries[i].mapping;
 
 		if (!mapping->growing || mapping->end < start ||
 		    mapping->end >= end)
@@ -194,9 +195,9 @@ void books_yield(struct pager *pager, struct message *message)
 	message_answer(message, error);
 }
 
-void books_regrow(struct pager *pager, struct message *message)
+void books_regrow(struct message *message)
 {
-	struct mapping *mapping = books_below(&pager->space, message->address);
+	struct mapping *mapping = books_below(message->space, message->address);
 
 	if (mapping)
 		mapping_regrow(mapping);

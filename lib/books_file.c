@@ -71,8 +71,9 @@ static int sync_start(struct pager *pager, struct object *object,
 	return 0;
 }
 
-void books_file_sync(struct pager *pager, struct message *message)
+void books_file_sync(struct message *message)
 {
+	struct pager *pager = message->pager;
 	struct object *object =
 		books_find_file(pager, message->file.dev, message->file.ino);
 	struct file_sync *sync;
@@ -142,8 +143,9 @@ static int refresh_page(struct object *object, struct page page,
 	return copy_in(object, from, to);
 }
 
-void books_file_writing(struct pager *pager, struct message *message)
+void books_file_writing(struct message *message)
 {
+	struct pager *pager = message->pager;
 	struct object *object =
 		books_find_file(pager, message->file.dev, message->file.ino);
 
@@ -166,8 +168,9 @@ static void end_writing(struct object *object)
 	object_put(object);
 }
 
-void books_file_written(struct pager *pager, struct message *message)
+void books_file_written(struct message *message)
 {
+	struct pager *pager = message->pager;
 	struct object *writing = message->file.object;
 	struct object *object = writing ? writing :
 					  books_find_file(pager,
@@ -204,8 +207,9 @@ static void clear_tail(struct object *object, uint64_t length)
 		object_patch(object, length, zeros, PAGE - length % PAGE);
 }
 
-void books_file_length(struct pager *pager, struct message *message)
+void books_file_length(struct message *message)
 {
+	struct pager *pager = message->pager;
 	struct object *object =
 		books_find_file(pager, message->file.dev, message->file.ino);
 	uint64_t length = message->file.length;

@@ -170,8 +170,7 @@ static bool may_write(const struct object *object,
 }
 
 /* Books an object's mapping; takes over the reference to the object. */
-static int book(struct pager *pager, struct message *message,
-		struct object *object)
+static int book(struct message *message, struct object *object)
 {
 	struct mapping *mapping = mem_alloc(sizeof(*mapping));
 	uint64_t pages = page_up(message->length) >> PAGE_SHIFT;
@@ -194,7 +193,7 @@ static int book(struct pager *pager, struct message *message,
 	mapping->tracked = books_tracks(object, mapping->prot, mapping->flags);
 	error = object_reach(object, mapping->first + pages + mapping->growing);
 	if (!error)
-		error = space_add(&pager->space, mapping);
+		error = space_add(message->space, mapping);
 	if (error)
 		goto err_mapping;
 	message->map.memfd = object->memfd;
@@ -208,8 +207,9 @@ err_object:
 	return error;
 }
 
-void books_map(struct pager *pager, struct message *message)
+void books_map(struct message *message)
 {
+	struct pager *pager = message->pager;
 	struct object *object;
 	int error = object_of(pager, message, &object);
 	bool stores;
@@ -226,6 +226,6 @@ void books_map(struct pager *pager, struct message *message)
 	if (error)
 		object_put(object);
 	else
-		error = book(pager, message, object);
+		error = book(message, object);
 	message_answer(message, error);
 }

@@ -29,12 +29,12 @@ static int take_errors(struct space *space, uint64_t start, uint64_t end)
 static void sync_finish(struct join *join)
 {
 	struct syncing *syncing = container_of(join, struct syncing, join);
-	struct space *space = &syncing->pager->space;
 	struct message *message = syncing->message;
 	int error = join->error, earlier;
 
 	if (message) {
-		earlier = take_errors(space, syncing->start, syncing->end);
+		earlier = take_errors(message->space, syncing->start,
+				      syncing->end);
 		message_answer(message, error ? error : earlier);
 	}
 	mem_free(syncing, sizeof(*syncing));
@@ -73,9 +73,10 @@ static void sync_mapping(struct syncing *syncing, struct mapping *mapping,
 		    flush, &syncing->join);
 }
 
-void books_sync(struct pager *pager, struct message *message)
+void books_sync(struct message *message)
 {
-	struct space *space = &pager->space;
+	struct pager *pager = message->pager;
+	struct space *space = message->space;
 	bool wait = message->sync.wait, flush = message->sync.flush;
 	struct syncing *syncing;
 	struct mapping *mapping;
@@ -97,9 +98,9 @@ void books_sync(struct pager *pager, struct message *message)
 	join_end(&syncing->join, 0);
 }
 
-static void drop_clean(struct pager *pager, struct message *message)
+static void drop_clean(struct message *message)
 {
-	struct space *space = &pager->space;
+	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
 
@@ -114,8 +115,9 @@ static void drop_clean(struct pager *pager, struct message *message)
 }
 
 /* A private page that is dropped has its object's bytes again: zeros. */
-static void drop_plain(struct message *message, struct space *space)
+static void drop_plain(struct message *message)
 {
+	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
 
@@ -138,15 +140,16 @@ static void drop_finish(struct join *join)
 	int error = join->error;
 
 	/* What was stored to meanwhile, or could not be written, stays. */
-	drop_clean(syncing->pager, message);
-	drop_plain(message, &syncing->pager->space);
+	drop_clean(message);
+	drop_plain(message);
 	mem_free(syncing, sizeof(*syncing));
 	message_answer(message, error);
 }
 
-static void drop(struct pager *pager, struct message *message)
+static void drop(struct message *message)
 {
-	struct space *space = &pager->space;
+	struct pager *pager = message->pager;
+	struct space *space = message->space;
 	struct syncing *syncing = mem_alloc(sizeof(*syncing));
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
@@ -166,9 +169,9 @@ static void drop(struct pager *pager, struct message *message)
 	join_end(&syncing->join, 0);
 }
 
-void books_advise(struct pager *pager, struct message *message)
+void books_advise(struct message *message)
 {
-	struct space *space = &pager->space;
+	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
 	int error = 0;
@@ -179,10 +182,10 @@ void books_advise(struct pager *pager, struct message *message)
 	}
 	switch (message->advise.advice) {
 	case WMAP_ADVICE_DONTNEED:
-		drop(pager, message);
+		drop(message);
 		return;
 	case WMAP_ADVICE_WILLNEED:
-		error = prefetch_start(pager, start, end);
+		error = prefetch_start(space, start, end);
 		break;
 	default:
 		for_each_in(mapping, space, start, end)

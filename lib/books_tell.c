@@ -10,9 +10,9 @@
 
 /* ---- Telling -------------------------------------------------------------------------*/
 
-void books_residency(struct pager *pager, struct message *message)
+void books_residency(struct message *message)
 {
-	struct space *space = &pager->space;
+	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
 
@@ -97,9 +97,9 @@ static size_t nearest(const struct space *space, uint64_t address)
 	return i;
 }
 
-void books_list(struct pager *pager, struct message *message)
+void books_list(struct message *message)
 {
-	const struct space *space = &pager->space;
+	const struct space *space = message->space;
 	size_t i = 0, n = 0;
 
 	if (message->list.nearest)
@@ -123,12 +123,13 @@ static void count_object(struct wmap_stats *stats,
 	stats->dirty += object->n_dirty;
 }
 
-void books_stats(struct pager *pager, struct message *message)
+void books_stats(struct message *message)
 {
+	struct pager *pager = message->pager;
 	struct wmap_stats *stats = message->stats.stats;
-	const struct space *space = &pager->space;
+	const struct space *space = message->space;
 
-	*stats = pager->stats;
+	*stats = space->stats;
 	stats->mappings = space->n;
 	for (size_t i = 0; i < space->n; i++)
 		count_object(stats, space->entries[i].mapping);
@@ -153,9 +154,9 @@ static int frame_of(const struct mapping *mapping, uint64_t index,
 	return error;
 }
 
-void books_frame(struct pager *pager, struct message *message)
+void books_frame(struct message *message)
 {
-	struct mapping *mapping = space_find(&pager->space, message->address);
+	struct mapping *mapping = space_find(message->space, message->address);
 	int error = -EFAULT;
 	struct page page;
 

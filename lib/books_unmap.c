@@ -20,8 +20,10 @@ struct unmapping {
 
 #define ROUNDS 8 /* at most: other mappings may go on storing for ever */
 
-void books_put_off(struct pager *pager, struct message *message)
+void books_put_off(struct message *message)
 {
+	struct pager *pager = message->pager;
+
 	message->post.next = pager->deferred;
 	pager->deferred = &message->post;
 }
@@ -92,9 +94,8 @@ int books_cut(struct space *space, uint64_t address)
 	return space_split(mapping, address);
 }
 
-static int remove_range(struct pager *pager, uint64_t start, uint64_t end)
+static int remove_range(struct space *space, uint64_t start, uint64_t end)
 {
-	struct space *space = &pager->space;
 	int error = books_cut(space, start);
 	size_t i;
 
@@ -181,8 +182,8 @@ static bool is_dirty(struct space *space, uint64_t start, uint64_t end)
 
 static void write_changed(struct unmapping *unmapping)
 {
-	struct space *space = &unmapping->pager->space;
 	struct message *message = unmapping->message;
+	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
 
@@ -203,7 +204,7 @@ static void unmap_finish(struct join *join)
 		container_of(join, struct unmapping, join);
 	struct message *message = unmapping->message;
 	struct pager *pager = unmapping->pager;
-	struct space *space = &pager->space;
+	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
 	int error = join->error;
@@ -220,7 +221,7 @@ static void unmap_finish(struct join *join)
 		mapping->closing = false;
 	message->unmap.mapped = bytes_to_unmap(space, start, end);
 	if (!error)
-		error = remove_range(pager, start, end);
+		error = remove_range(space, start, end);
 	for_each_in(mapping, space, start - (start != 0), end + 1)
 		faults_release(mapping);
 	mapping = books_below(space, start);
@@ -239,9 +240,10 @@ static int exact_range(struct space *space, struct message *message)
 	return 0;
 }
 
-void books_unmap(struct pager *pager, struct message *message)
+void books_unmap(struct message *message)
 {
-	struct space *space = &pager->space;
+	struct pager *pager = message->pager;
+	struct space *space = message->space;
 	struct unmapping *unmapping;
 	uint64_t start = message->address;
 	int error = 0;
@@ -249,7 +251,7 @@ void books_unmap(struct pager *pager, struct message *message)
 	if (message->unmap.exact)
 		error = exact_range(space, message);
 	if (!error && books_closing(space, start, message_end(message))) {
-		books_put_off(pager, message);
+		books_put_off(message);
 		return;
 	}
 	unmapping = error ? NULL : mem_alloc(sizeof(*unmapping));

@@ -19,14 +19,17 @@
 #include "lock.h"
 #include "mem.h"
 #include "message.h"
+#include "ours.h"
 #include "pager.h"
 #include "sys.h"
 
 /* Acquired by senders; released when the thread owns its loop. */
 static struct pager *_Atomic running;
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
-static pthread_t thread;  /* [l] starting */
-static unsigned features; /* [c] while running */
+static pthread_t thread;      /* [l] starting */
+static unsigned features;     /* [c] while running */
+static int uffd = -1;	      /* [c] likewise */
+static uint64_t fork_signals; /* [l] starting: the mask of who forks */
 
 /*
  * Nobody is inside a pager that is being destroyed. A caller counts itself, then
@@ -68,13 +71,18 @@ unsigned client_features(void)
 	return features;
 }
 
+int client_uffd(void)
+{
+	return uffd;
+}
+
 /* ---- Messages ----------------------------------------------------------------*/
 
 static void run_message(struct post *post)
 {
 	struct message *message = container_of(post, struct message, post);
 
-	message_handle(message->pager, message);
+	message_handle(message);
 }
 
 /*
@@ -138,7 +146,7 @@ static bool stand_in(struct pager *pager, struct message *message)
 	lent = loop_borrow(pager->loop);
 	if (lent) {
 		standing_in = true;
-		message_handle(pager, message);
+		message_handle(message);
 		standing_in = false;
 		loop_return(pager->loop);
 	}
@@ -153,6 +161,7 @@ static int call(struct pager *to, struct message *message)
 	if (loop_is_owner(to->loop) || standing_in)
 		return -EDEADLK;
 	message->pager = to;
+	message->space = to->home;
 	message->post.run = run_message;
 	atomic_store_explicit(&message->state, MESSAGE_SENT,
 			      memory_order_relaxed);
@@ -234,25 +243,60 @@ static void in_child(void)
 	atomic_store(&callers, 0);
 	atomic_store(&stopping, false);
 	mem_child();
-	space_child();
+	ours_after_fork();
+	ours_remove(0, UINT64_MAX);
 	store_file_after_fork(true);
 	atomic_store_explicit(&running, NULL, memory_order_relaxed);
-	if (!parents)
-		return;
-	sys_call(SYS_close, parents->space.uffd);
-	loop_child(parents->loop);
+	if (parents) {
+		sys_call(SYS_close, uffd);
+		loop_child(parents->loop);
+	}
+	lock_signals_restore(fork_signals);
 }
 
 static void before_fork(void)
 {
+	uint64_t signals = 0;
+
 	pthread_mutex_lock(&starting);
+	lock_signals_block(&signals);
+	fork_signals = signals;
 	store_file_before_fork();
+	ours_before_fork();
 }
 
 static void in_parent(void)
 {
+	ours_after_fork();
 	store_file_after_fork(false);
+	lock_signals_restore(fork_signals);
 	pthread_mutex_unlock(&starting);
+}
+
+/* A pager for this process alone. */
+static int pager_open(struct pager **result)
+{
+	unsigned of_loop;
+	int error, fd = sys_uffd_open(&features);
+
+	if (fd < 0)
+		return fd;
+	error = pager_create(result, &of_loop);
+	if (error)
+		goto err_uffd;
+	features |= of_loop;
+	error = pager_space_create(*result, fd, features, &(*result)->home);
+	if (error)
+		goto err_pager;
+	(*result)->home->home = true;
+	uffd = fd;
+	return 0;
+
+err_pager:
+	pager_destroy(*result);
+err_uffd:
+	sys_call(SYS_close, fd);
+	return error;
 }
 
 static int start(void)
@@ -264,7 +308,7 @@ static int start(void)
 	if (!forks_known && pthread_atfork(before_fork, in_parent, in_child))
 		return -ENOMEM;
 	forks_known = true;
-	error = pager_create(&new, &features);
+	error = pager_open(&new);
 	if (error)
 		return error;
 	error = thread_start(new);
@@ -367,11 +411,8 @@ bool wmap_range_next(const void *addr, size_t length, void **start,
 		     size_t *piece_length)
 {
 	uint64_t from = (uint64_t)addr, to = from + length;
-	struct pager *mine = pager_enter();
-	bool ours = mine && to >= from && space_ours(&mine->space, &from, &to);
 
-	pager_leave();
-	if (!ours)
+	if (to < from || !ours_next(&from, &to))
 		return false;
 	*start = (void *)from;
 	*piece_length = to - from;

@@ -42,6 +42,9 @@ struct pager *client_pager(void);
 /* WMAP_FEATURE_* of the running pager. */
 unsigned client_features(void);
 
+/* This process's uffd, while a pager runs. */
+int client_uffd(void);
+
 /*
  * Send @message and wait for its answer. Async-signal-safe once the pager runs.
  * -ESRCH: no pager runs in this process. -EDEADLK: the caller is the pager.

@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 
 #include "client.h"
+#include "io.h"
 #include "message.h"
-#include "pager.h"
+#include "ours.h"
 #include "sys.h"
 
 #define RESERVED (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -17,7 +18,8 @@
 /* Addresses left free above a GROWSUP mapping whose place we choose. */
 #define GROWTH (1ull << 30)
 
-static int unmap(uint64_t address, uint64_t length)
+/* What was booked is not there after all. */
+static void unbook(uint64_t address, uint64_t length)
 {
 	struct message message = {
 		.kind = MESSAGE_UNMAP,
@@ -25,7 +27,8 @@ static int unmap(uint64_t address, uint64_t length)
 		.length = length,
 	};
 
-	return client_call(&message);
+	client_call(&message);
+	ours_remove(address, address + page_up(length));
 }
 
 static void regrow(uint64_t address)
@@ -148,8 +151,8 @@ static int place(const struct client_map *map, const struct message *message,
 {
 	bool inherit = map->fd < 0 && !map->store;
 
-	return sys_place(message->pager->space.uffd, message->address, length,
-			 map->prot, map->flags & WMAP_SHARED, MAP_FIXED,
+	return sys_place(client_uffd(), message->address, length, map->prot,
+			 map->flags & WMAP_SHARED, MAP_FIXED,
 			 message->map.memfd, map->offset, message->map.modes,
 			 inherit);
 }
@@ -165,9 +168,12 @@ static int map_reserved(const struct client_map *map, struct message *message,
 		store_file_close(message->map.file);
 	if (error)
 		return error;
-	error = place(map, message, length);
+	error = ours_add(message->address,
+			 message->address + page_up(message->length));
+	if (!error)
+		error = place(map, message, length);
 	if (error)
-		unmap(message->address, message->length);
+		unbook(message->address, message->length);
 	return error;
 }
 
@@ -214,8 +220,10 @@ int client_map(const struct client_map *map, uint64_t *address)
 static int unmap_booked(struct message *message, uint64_t address,
 			uint64_t length)
 {
-	int error = sys_unmap(address, length);
+	int error;
 
+	ours_remove(address, address + length);
+	error = sys_unmap(address, length);
 	if (message->unmap.regrow)
 		regrow(message->address);
 	return error;
@@ -274,6 +282,7 @@ static int unmap_piece(uint64_t start, uint64_t end, bool keep)
 	}
 	if (!keep || reserve_again(start, end - start))
 		return unmap_booked(&message, start, message.unmap.mapped);
+	ours_remove(start, end);
 	if (message.unmap.mapped > end - start) /* a growth page */
 		sys_unmap(end, message.unmap.mapped - (end - start));
 	return 0;
@@ -341,8 +350,7 @@ int client_protect(uint64_t address, uint64_t length, int prot)
 struct resize {
 	struct message message; /* MESSAGE_MOVE */
 	uint64_t old, new;	/* bytes of whole pages */
-	int uffd;
-	bool carried; /* mremap has been done */
+	bool carried;		/* mremap has been done */
 };
 
 static int look(struct resize *resize)
@@ -353,9 +361,21 @@ static int look(struct resize *resize)
 
 static int commit(struct resize *resize, uint64_t to)
 {
+	uint64_t from = resize->message.address;
+	int error = ours_add(to, to + resize->new);
+
+	if (error)
+		return error;
 	resize->message.move.commit = true;
 	resize->message.move.new_address = to;
-	return client_call(&resize->message);
+	error = client_call(&resize->message);
+	if (!error && to != from)
+		ours_remove(from, from + resize->old);
+	else if (error && to != from)
+		ours_remove(to, to + resize->new);
+	else if (error && resize->new > resize->old)
+		ours_remove(from + resize->old, from + resize->new);
+	return error;
 }
 
 /* The memory for what was added above [address, address + old). */
@@ -363,7 +383,7 @@ static int place_above(const struct resize *resize, uint64_t address)
 {
 	const struct message *message = &resize->message;
 
-	return sys_place(resize->uffd, address + resize->old,
+	return sys_place(client_uffd(), address + resize->old,
 			 resize->new - resize->old, message->move.prot,
 			 message->move.flags & WMAP_SHARED, MAP_FIXED,
 			 message->move.memfd, message->move.memfd_offset,
@@ -401,6 +421,9 @@ static void book_back(const struct resize *resize, uint64_t at, uint64_t length)
 	};
 
 	client_call(&back);
+	ours_remove(at, at + page_up(length));
+	ours_add(resize->message.address,
+		 resize->message.address + resize->old);
 }
 
 static int grow_in_place(struct resize *resize)
@@ -416,7 +439,7 @@ static int grow_in_place(struct resize *resize)
 	if (!error && more) {
 		error = place_above(resize, address);
 		if (error) {
-			unmap(end, more);
+			unbook(end, more);
 			book_back(resize, address, resize->old);
 		}
 	}
@@ -468,7 +491,7 @@ static int carry(struct resize *resize, uint64_t to)
 	if (error)
 		return error;
 	resize->carried = true;
-	error = uffd_register(resize->uffd, to, least, message->move.modes);
+	error = uffd_register(client_uffd(), to, least, message->move.modes);
 	if (!error && resize->new > resize->old)
 		error = place_above(resize, to);
 	if (!error)
@@ -491,7 +514,7 @@ static int carry_back(const struct resize *resize, uint64_t to)
 	if (!error)
 		error = carry_pieces(to, message->address, resize->old);
 	if (!error)
-		error = uffd_register(resize->uffd, message->address,
+		error = uffd_register(client_uffd(), message->address,
 				      resize->old, message->move.modes);
 	return error;
 }
@@ -593,7 +616,6 @@ int client_remap(uint64_t address, uint64_t length, uint64_t new_length,
 
 	if (error)
 		return error == -ESRCH ? (exact ? -EINVAL : -EFAULT) : error;
-	resize.uffd = resize.message.pager->space.uffd;
 	error = resize_any(&resize, flags, new_address);
 	if (resize.message.move.flags & WMAP_GROWSUP)
 		regrow(error ? address + resize.old :

@@ -44,7 +44,7 @@ static void fill_zeros(struct pager *pager, struct mapping *mapping,
 		return;
 	}
 	mapping->fills += mapping->n_loaded - before;
-	pager->stats.fills += mapping->n_loaded - before;
+	fault->space->stats.fills += mapping->n_loaded - before;
 	if (!woken)
 		fault_wake(fault);
 	pager_answered(pager, fault);

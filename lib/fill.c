@@ -83,7 +83,7 @@ void fault_refuse(struct pager *pager, const struct fault *fault)
 		return;
 	}
 	index = mapping_page(mapping, fault->address);
-	pager->stats.errors++;
+	fault->space->stats.errors++;
 	mapping_poison(mapping, pages_get(&mapping->object->pages, index));
 	sicken(pager, mapping->object);
 	pager_answered(pager, fault);
@@ -173,7 +173,7 @@ static void land(struct fill *fill, uint64_t bytes)
 		fail(fill, error);
 		return;
 	}
-	fill->pager->stats.fills += valid;
+	pager_stats(fill->pager, fill->object)->fills += valid;
 	if (fill->via)
 		fill->via->fills += valid;
 	unclaim(fill, fill->first + valid);
@@ -214,7 +214,8 @@ static void settle(struct io *io)
 		return; /* let_go begins it again */
 	list_del(&fill->link);
 	if (bytes >= 0) {
-		fill->pager->stats.bytes_read += (uint64_t)bytes;
+		pager_stats(fill->pager, fill->object)->bytes_read +=
+			(uint64_t)bytes;
 		bytes = up_to_end(fill, bytes);
 	}
 	if (bytes < 0)

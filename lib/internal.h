@@ -27,6 +27,7 @@
  *   writeback        dirty pages → store
  *   books            messages: what is mapped, and what is known of it
  *   pager            its thread
+ *   ours             which addresses of this process are ours
  *   client           a call becomes a message; reservations; fork, exit
  *   api, course, …   the public calls
  *

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "mem.h"
+#include "ours.h"
 #include "space.h"
 #include "sys.h"
 
@@ -332,8 +333,10 @@ void mapping_grow(struct mapping *mapping)
 
 	if (!object_reach(mapping->object, after_next) &&
 	    !place(mapping, end + PAGE, MAP_FIXED_NOREPLACE) &&
+	    !ours_add(end, end + PAGE) &&
 	    !space_move(mapping, mapping->start, end - mapping->start + PAGE))
 		return;
+	ours_remove(end, end + PAGE);
 	mapping->growing = false;
 	sys_unmap(end, PAGE);
 }

@@ -13,6 +13,7 @@
 #include "loop.h"
 
 struct pager;
+struct space;
 
 enum message_kind {
 	MESSAGE_MAP,	 /* books a mapping over reserved addresses */
@@ -40,6 +41,10 @@ enum message_state { MESSAGE_SENT, MESSAGE_SLEPT_ON, MESSAGE_ANSWERED };
 struct message {
 	struct post post;
 	struct pager *pager;
+	struct space *space; /* the sender's */
+	/* Of one that nobody sleeps on: runs with the answer, on the pager's
+	   thread. NULL: the sender is woken. */
+	void (*answered)(struct message *message);
 	enum message_kind kind;
 	_Atomic uint32_t state;	  /* [a] the pager releases the answer with
 				      it, the sender acquires it */

@@ -16,19 +16,28 @@
 
 void pager_answered(struct pager *pager, const struct fault *fault)
 {
+	struct wmap_stats *stats = &fault->space->stats;
 	uint64_t took = time_now() - fault->since;
 
-	pager->stats.latency[histogram_bucket(took)]++;
-	pager->stats.latency_max_ns =
-		max_u64(pager->stats.latency_max_ns, took);
+	(void)pager;
+	stats->latency[histogram_bucket(took)]++;
+	stats->latency_max_ns = max_u64(stats->latency_max_ns, took);
 }
 
-static void take_fault(struct pager *pager, const struct uffd_msg *message,
+struct wmap_stats *pager_stats(struct pager *pager, const struct object *object)
+{
+	if (list_empty(&object->mappings))
+		return &pager->stats;
+	return &list_first(&object->mappings, struct mapping, of_object)
+			->space->stats;
+}
+
+static void take_fault(struct space *space, const struct uffd_msg *message,
 		       uint64_t since)
 {
 	uint64_t flags = message->arg.pagefault.flags;
 	struct fault fault = {
-		.space = &pager->space,
+		.space = space,
 		.address = page_down(message->arg.pagefault.address),
 		.write = flags & UFFD_PAGEFAULT_FLAG_WRITE,
 		.protected = flags & UFFD_PAGEFAULT_FLAG_WP,
@@ -37,25 +46,24 @@ static void take_fault(struct pager *pager, const struct uffd_msg *message,
 
 	if (message->event != UFFD_EVENT_PAGEFAULT)
 		return;
-	pager->stats.faults++;
-	fault_resolve(pager, fault);
+	space->stats.faults++;
+	fault_resolve(space->pager, fault);
 }
 
 /* Read until fewer came than there was room for: then none was left. No way is
    known for it to fail, but sleepers depend on it. */
 static void faults_read(struct watch *watch)
 {
-	struct pager *pager = container_of(watch, struct pager, faults);
+	struct space *space = container_of(watch, struct space, faults);
 	struct uffd_msg messages[MESSAGES];
 	uint64_t since;
 	long n;
 
 	do {
-		n = sys_call(SYS_read, pager->space.uffd, messages,
-			     sizeof(messages));
+		n = sys_call(SYS_read, space->uffd, messages, sizeof(messages));
 		since = time_now();
 		for (long i = 0; i * (long)sizeof(*messages) < n; i++)
-			take_fault(pager, &messages[i], since);
+			take_fault(space, &messages[i], since);
 	} while (n == sizeof(messages) ||
 		 (n < 0 && n != -EAGAIN && n != -EBADF));
 }
@@ -78,6 +86,7 @@ static void init(struct pager *pager)
 {
 	for (size_t i = 0; i < OBJECT_HASHES; i++)
 		list_init(&pager->objects[i]);
+	list_init(&pager->spaces);
 	list_init(&pager->hungry);
 	list_init(&pager->prefetches);
 	list_init(&pager->sick);
@@ -89,45 +98,51 @@ int pager_create(struct pager **result, unsigned *features)
 {
 	struct pager *pager = mem_alloc(sizeof(*pager));
 	bool uring = true;
-	int error = -ENOMEM, uffd;
+	int error;
 
 	if (!pager)
 		return -ENOMEM;
-	uffd = sys_uffd_open(features);
-	if (uffd < 0) {
-		error = uffd;
-		goto err_pager;
-	}
 	error = loop_create(&pager->loop, &uring);
-	if (error)
-		goto err_uffd;
-	if (uring)
-		*features |= WMAP_FEATURE_IO_URING;
+	if (error) {
+		mem_free(pager, sizeof(*pager));
+		return error;
+	}
+	*features = uring ? WMAP_FEATURE_IO_URING : 0;
 	init(pager);
-	space_create(&pager->space, uffd, *features);
-	pager->faults.fd = uffd;
-	pager->faults.run = faults_read;
 	*result = pager;
 	return 0;
+}
 
-err_uffd:
-	sys_call(SYS_close, uffd);
-err_pager:
-	mem_free(pager, sizeof(*pager));
-	return error;
+int pager_space_create(struct pager *pager, int uffd, unsigned features,
+		       struct space **result)
+{
+	struct space *space = mem_alloc(sizeof(*space));
+
+	if (!space)
+		return -ENOMEM;
+	space_create(space, uffd, features);
+	space->pager = pager;
+	space->faults.fd = uffd;
+	space->faults.run = faults_read;
+	list_add(&pager->spaces, &space->link);
+	loop_watch(pager->loop, &space->faults);
+	*result = space;
+	return 0;
 }
 
 void pager_destroy(struct pager *pager)
 {
-	space_destroy(&pager->space);
 	staging_destroy(&pager->staging);
 	loop_destroy(pager->loop);
+	if (pager->home) {
+		space_destroy(pager->home);
+		mem_free(pager->home, sizeof(*pager->home));
+	}
 	mem_free(pager, sizeof(*pager));
 }
 
 void pager_run(struct pager *pager)
 {
-	loop_watch(pager->loop, &pager->faults);
 	while (!pager->stopping)
 		loop_turn(pager->loop);
 }

@@ -30,8 +30,8 @@
 
 struct pager {
 	struct loop *loop;
-	struct space space;
-	struct watch faults;
+	struct list spaces; /* space.link: of the processes that it serves */
+	struct space *home; /* that of its own process, or NULL */
 	struct list objects[OBJECT_HASHES]; /* with a key, by it */
 	/* [a] how many files' objects have this hash; others look, to pass by
 	   what is not mapped. Orders nothing */
@@ -45,7 +45,7 @@ struct pager {
 	struct timer heal;
 	struct post *deferred; /* messages that wait for an unmapping */
 	size_t n_objects;
-	struct wmap_stats stats;
+	struct wmap_stats stats; /* what belongs to no process any more */
 	bool stopping;
 };
 
@@ -79,7 +79,10 @@ void fault_resolve(struct pager *pager, struct fault fault);
 void faults_release(struct mapping *mapping);
 
 /* Bring what is absent of [start, end) of the space, in the background. */
-int prefetch_start(struct pager *pager, uint64_t start, uint64_t end);
+int prefetch_start(struct space *space, uint64_t start, uint64_t end);
+
+/* The space goes: nothing is brought for it any more. */
+void prefetch_forget(struct space *space);
 
 /* Try pages of an object that failed again: at most @most, in turns. @join, if
    there is one, is told when they have been tried. */
@@ -134,8 +137,10 @@ void object_forget(struct object *object, uint64_t first, uint64_t end);
 
 /* ---- pager.c ---------------------------------------------------------------*/
 
-/* *@features: WMAP_FEATURE_* that it has. */
+/* Without spaces yet. *@features: WMAP_FEATURE_* of its loop. */
 int pager_create(struct pager **pager, unsigned *features);
+
+/* With none but its home left. */
 void pager_destroy(struct pager *pager);
 
 /* On the thread that owns its loop, until MESSAGE_STOP. */
@@ -144,9 +149,17 @@ void pager_run(struct pager *pager);
 /* A fault was answered: count how long it took. */
 void pager_answered(struct pager *pager, const struct fault *fault);
 
+/* Whose counters what is done for @object goes to. */
+struct wmap_stats *pager_stats(struct pager *pager,
+			       const struct object *object);
+
+/* Serve a process by its uffd, taken over: its faults are read from now on. */
+int pager_space_create(struct pager *pager, int uffd, unsigned features,
+		       struct space **space);
+
 /* ---- books.c: messages -----------------------------------------------------*/
 
-void message_handle(struct pager *pager, struct message *message);
+void message_handle(struct message *message);
 void message_answer(struct message *message, int result);
 
 #endif

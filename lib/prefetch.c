@@ -5,21 +5,23 @@
 
 struct prefetch {
 	struct list link;
+	struct space *space;
 	uint64_t next, end; /* addresses */
 };
 
 #define PREFETCHES 8 /* reads under way at a time */
 
-int prefetch_start(struct pager *pager, uint64_t start, uint64_t end)
+int prefetch_start(struct space *space, uint64_t start, uint64_t end)
 {
 	struct prefetch *prefetch = mem_alloc(sizeof(*prefetch));
 
 	if (!prefetch)
 		return -ENOMEM;
+	prefetch->space = space;
 	prefetch->next = start;
 	prefetch->end = end;
-	list_add(&pager->prefetches, &prefetch->link);
-	prefetch_pump(pager);
+	list_add(&space->pager->prefetches, &prefetch->link);
+	prefetch_pump(space->pager);
 	return 0;
 }
 
@@ -58,14 +60,15 @@ static bool next_absent(const struct object *object, uint64_t *index,
 /* One read more; false when all is done or asked for. */
 static bool prefetch_step(struct pager *pager, struct prefetch *prefetch)
 {
-	size_t i = space_lower(&pager->space, prefetch->next);
+	const struct space *space = prefetch->space;
+	size_t i = space_lower(space, prefetch->next);
 	struct mapping *mapping;
 	uint64_t index, end, count;
 	int64_t length;
 
-	if (i == pager->space.n)
+	if (i == space->n)
 		return false;
-	mapping = pager->space.entries[i].mapping;
+	mapping = space->entries[i].mapping;
 	prefetch->next = max_u64(prefetch->next, mapping->start);
 	if (prefetch->next >= prefetch->end)
 		return false;
@@ -83,13 +86,26 @@ static bool prefetch_step(struct pager *pager, struct prefetch *prefetch)
 	return true;
 }
 
+static void prefetch_end(struct prefetch *prefetch)
+{
+	list_del(&prefetch->link);
+	mem_free(prefetch, sizeof(*prefetch));
+}
+
+void prefetch_forget(struct space *space)
+{
+	list_for_each(prefetch, &space->pager->prefetches, struct prefetch,
+		      link)
+		if (prefetch->space == space)
+			prefetch_end(prefetch);
+}
+
 void prefetch_pump(struct pager *pager)
 {
 	list_for_each(prefetch, &pager->prefetches, struct prefetch, link) {
 		while (pager->prefetching < PREFETCHES)
 			if (!prefetch_step(pager, prefetch)) {
-				list_del(&prefetch->link);
-				mem_free(prefetch, sizeof(*prefetch));
+				prefetch_end(prefetch);
 				break;
 			}
 		if (pager->prefetching >= PREFETCHES)

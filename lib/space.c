@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Mappings by address: a sorted array, read by others under a sequence count */
+/* Mappings by address: a sorted array */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -7,65 +7,14 @@
 #include "space.h"
 #include "sys.h"
 
-/*
- * The count is odd while the entries change. It is global, as the array it
- * guards is never freed but to be replaced by a larger one: a reader that still
- * looks at the old one reads stale numbers, and then sees that the count moved.
- * (Old arrays stay: together they are no larger than the one in use.)
- *
- * The reader's loads of the entries are acquire, so that its second load of the
- * count comes after them; the writer's stores are release, so that they come
- * after the count became odd.
- */
-static _Atomic unsigned sequence;
-
-static void change_begin(void)
-{
-	unsigned now = atomic_load_explicit(&sequence, memory_order_relaxed);
-
-	atomic_store_explicit(&sequence, now + 1, memory_order_relaxed);
-}
-
-static void change_end(void)
-{
-	unsigned now = atomic_load_explicit(&sequence, memory_order_relaxed);
-
-	atomic_store_explicit(&sequence, now + 1, memory_order_release);
-}
-
-void space_child(void)
-{
-	atomic_store_explicit(&sequence, 0, memory_order_relaxed);
-}
-
-static void entry_set(struct space_entry *entry, uint64_t start, uint64_t end)
-{
-	atomic_store_explicit(&entry->start, start, memory_order_release);
-	atomic_store_explicit(&entry->end, end, memory_order_release);
-}
-
-static uint64_t entry_start(const struct space_entry *entry)
-{
-	return atomic_load_explicit(&entry->start, memory_order_acquire);
-}
-
-static uint64_t entry_end(const struct space_entry *entry)
-{
-	return atomic_load_explicit(&entry->end, memory_order_acquire);
-}
-
-static void entry_copy(struct space_entry *to, const struct space_entry *from)
-{
-	entry_set(to, entry_start(from), entry_end(from));
-	to->mapping = from->mapping;
-}
-
 void space_create(struct space *space, int uffd, unsigned features)
 {
 	memset(space, 0, sizeof(*space));
 	space->uffd = uffd;
 	space->features = features;
 	space->sigbus = -1;
+	space->stats.size = sizeof(space->stats);
+	list_init(&space->link);
 }
 
 void space_destroy(struct space *space)
@@ -74,6 +23,7 @@ void space_destroy(struct space *space)
 	if (space->sigbus >= 0)
 		sys_call(SYS_close, space->sigbus);
 	sys_call(SYS_close, space->uffd);
+	mem_free(space->entries, space->room * sizeof(*space->entries));
 }
 
 /* ---- Looking up ------------------------------------------------------------*/
@@ -86,7 +36,7 @@ static size_t lower(const struct space_entry *entries, size_t n,
 	while (low < n) {
 		size_t middle = (low + n) / 2;
 
-		if (entry_end(&entries[middle]) <= address)
+		if (entries[middle].end <= address)
 			low = middle + 1;
 		else
 			n = middle;
@@ -104,7 +54,7 @@ struct mapping *space_find(const struct space *space, uint64_t address)
 	size_t i = space_lower(space, address);
 	struct mapping *mapping;
 
-	if (i < space->n && entry_start(&space->entries[i]) <= address)
+	if (i < space->n && space->entries[i].start <= address)
 		return space->entries[i].mapping;
 	if (!i)
 		return NULL;
@@ -117,42 +67,11 @@ bool space_covers(const struct space *space, uint64_t start, uint64_t end)
 	size_t i = space_lower(space, start);
 
 	while (start < end) {
-		if (i == space->n || entry_start(&space->entries[i]) > start)
+		if (i == space->n || space->entries[i].start > start)
 			return false;
-		start = entry_end(&space->entries[i++]);
+		start = space->entries[i++].end;
 	}
 	return true;
-}
-
-bool space_ours(const struct space *space, uint64_t *start, uint64_t *end)
-{
-	for (;;) {
-		unsigned before =
-			atomic_load_explicit(&sequence, memory_order_acquire);
-		const struct space_entry *entries =
-			__atomic_load_n(&space->entries, __ATOMIC_ACQUIRE);
-		size_t n = __atomic_load_n(&space->n, __ATOMIC_ACQUIRE);
-		uint64_t from = 0, to = 0;
-		size_t i;
-
-		if (before & 1) {
-			sys_call(SYS_sched_yield);
-			continue;
-		}
-		i = lower(entries, n, *start);
-		if (i < n) {
-			from = entry_start(&entries[i]);
-			to = entry_end(&entries[i]);
-		}
-		if (atomic_load_explicit(&sequence, memory_order_acquire) !=
-		    before)
-			continue;
-		if (i == n || from >= *end)
-			return false;
-		*start = max_u64(*start, from);
-		*end = min_u64(*end, to);
-		return true;
-	}
 }
 
 /* ---- Changing --------------------------------------------------------------*/
@@ -168,38 +87,32 @@ static int reserve(struct space *space)
 	entries = mem_alloc(room * sizeof(*entries));
 	if (!entries)
 		return -ENOMEM;
-	for (size_t i = 0; i < space->n; i++)
-		entry_copy(&entries[i], &space->entries[i]);
-	change_begin();
-	__atomic_store_n(&space->entries, entries, __ATOMIC_RELEASE);
+	if (space->n)
+		memcpy(entries, space->entries, space->n * sizeof(*entries));
+	mem_free(space->entries, space->room * sizeof(*entries));
+	space->entries = entries;
 	space->room = room;
-	change_end();
 	return 0;
 }
 
 static void insert(struct space *space, struct mapping *mapping)
 {
 	size_t at = space_lower(space, mapping->start);
+	struct space_entry *entry = &space->entries[at];
 
-	change_begin();
-	for (size_t i = space->n; i > at; i--)
-		entry_copy(&space->entries[i], &space->entries[i - 1]);
-	entry_set(&space->entries[at], mapping->start, mapping->end);
-	space->entries[at].mapping = mapping;
-	__atomic_store_n(&space->n, space->n + 1, __ATOMIC_RELEASE);
-	change_end();
+	memmove(entry + 1, entry, (space->n - at) * sizeof(*entry));
+	*entry = (struct space_entry){ mapping->start, mapping->end, mapping };
+	space->n++;
 }
 
 static void take_out(struct space *space, const struct mapping *mapping)
 {
 	size_t at = space_lower(space, mapping->start);
+	struct space_entry *entry = &space->entries[at];
 
-	assert(at < space->n && space->entries[at].mapping == mapping);
-	change_begin();
-	for (size_t i = at; i + 1 < space->n; i++)
-		entry_copy(&space->entries[i], &space->entries[i + 1]);
-	__atomic_store_n(&space->n, space->n - 1, __ATOMIC_RELEASE);
-	change_end();
+	assert(at < space->n && entry->mapping == mapping);
+	space->n--;
+	memmove(entry, entry + 1, (space->n - at) * sizeof(*entry));
 }
 
 int space_add(struct space *space, struct mapping *mapping)

@@ -2,8 +2,8 @@
 /*
  * A space: one process's mappings by address, and its uffd
  *
- * The entries are sorted and do not overlap. The pager alone changes them;
- * any thread may look them up (space_ours) under a sequence count.
+ * The entries are sorted and do not overlap. A pager has a space for each
+ * process that it serves: a thread that of its own, wmapd one for each client.
  *
  * How a mapping is registered decides what the pager gets to see:
  *
@@ -25,8 +25,10 @@
 #ifndef WMAP_SPACE_H
 #define WMAP_SPACE_H
 
+#include "loop.h"
 #include "object.h"
 
+struct pager;
 struct space;
 
 /* mapping.flags, beside WMAP_PRIVATE to WMAP_DIRECT: mapped by the course's calls.
@@ -68,23 +70,26 @@ struct fault {
 };
 
 struct space_entry {
-	_Atomic uint64_t start, end; /* [a] see space_ours */
+	uint64_t start, end;
 	struct mapping *mapping;
 };
 
 struct space {
+	struct list link; /* pager.spaces */
+	struct pager *pager;
 	int uffd;
+	struct watch faults; /* of uffd */
+	bool home;	     /* the pager's own process's */
 	unsigned features;
 	int sigbus; /* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;
 	size_t n, room;
+	struct wmap_stats stats; /* what is counted for this process */
 };
 
+/* Takes the descriptor over; without mappings. */
 void space_create(struct space *space, int uffd, unsigned features);
 void space_destroy(struct space *space);
-
-/* In a fork's child: the parent's pager may have been changing its entries. */
-void space_child(void);
 
 /* ---- Mappings by address ---------------------------------------------------*/
 
@@ -96,12 +101,6 @@ size_t space_lower(const struct space *space, uint64_t address);
 
 /* Does [start, end) lie in mappings without a gap? */
 bool space_covers(const struct space *space, uint64_t start, uint64_t end);
-
-/*
- * Any thread, any signal handler: the first piece of [*start, *end) that is
- * ours. Copies are read until no change happened meanwhile.
- */
-bool space_ours(const struct space *space, uint64_t *start, uint64_t *end);
 
 /*
  * Book @mapping, whose object, addresses and flags are set; takes over its

@@ -57,10 +57,10 @@ static void settle_run(struct write *write, bool written)
 
 static void account(struct write *write)
 {
-	struct pager *pager = write->pager;
+	struct wmap_stats *stats = pager_stats(write->pager, write->object);
 
-	pager->stats.bytes_written += write->bytes;
-	pager->stats.writebacks += write->count;
+	stats->bytes_written += write->bytes;
+	stats->writebacks += write->count;
 	write->object->writebacks_done += write->count;
 	write->object->unflushed = true;
 }
@@ -78,7 +78,7 @@ static void run_failed(struct write *write, int error)
 {
 	struct writeback *writeback = write->writeback;
 
-	write->pager->stats.errors++;
+	pager_stats(write->pager, write->object)->errors++;
 	write->object->write_errors++;
 	if (writeback && !writeback->error)
 		writeback->error = error;
