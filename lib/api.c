@@ -238,6 +238,27 @@ int wmap_advise(void *addr, size_t length, int advice)
 
 /* ---- Information ---------------------------------------------------------------*/
 
+/* Pages told in one message. */
+#define TOLD ((size_t)32 << 10)
+
+/* By its parts; fills message->residency.vector, and moves it. */
+static int residency(struct message *message, const char *addr, size_t length)
+{
+	unsigned char *vector = message->residency.vector;
+	int error;
+
+	do {
+		size_t part = min_u64(length, TOLD << PAGE_SHIFT);
+
+		error = call_range(message, addr, part);
+		addr += part;
+		length -= part;
+		message->residency.vector += page_up(part) >> PAGE_SHIFT;
+	} while (!error && length);
+	message->residency.vector = vector;
+	return error;
+}
+
 int wmap_residency(void *addr, size_t length, unsigned char *vec)
 {
 	size_t pages = page_up(length) >> PAGE_SHIFT;
@@ -251,7 +272,7 @@ int wmap_residency(void *addr, size_t length, unsigned char *vec)
 	message.residency.vector = mem_alloc(pages ? pages : 1);
 	if (!message.residency.vector)
 		return api_result(-ENOMEM);
-	error = call_range(&message, addr, length);
+	error = residency(&message, addr, length);
 	if (!error && pages)
 		error = client_copy_out(vec, message.residency.vector, pages);
 	mem_free(message.residency.vector, pages ? pages : 1);
@@ -267,8 +288,18 @@ static int list_into(struct wmap_mapping_info *infos, size_t n, bool near,
 		.address = (uint64_t)address,
 		.list = { .infos = infos, .room = n, .nearest = near },
 	};
-	int error = client_call(&message);
+	int error;
 
+	do { /* the answer may have room for a part of them */
+		error = client_call(&message);
+		n = message.list.count;
+		message.list.infos += n;
+		message.list.room -= n;
+		if (!error && n)
+			message.address =
+				(uint64_t)message.list.infos[-1].addr +
+				page_up(message.list.infos[-1].length);
+	} while (!error && n && message.list.room && !near);
 	*total = error ? 0 : message.list.total;
 	return error == -ESRCH ? 0 : error;
 }

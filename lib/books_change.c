@@ -40,6 +40,7 @@ static void describe(struct mapping *mapping, struct message *message)
 	message->move.memfd_offset = mapping_page(mapping, message_end(message))
 				     << PAGE_SHIFT;
 	message->move.modes = mapping_modes(mapping);
+	message->move.shared = mapping->shared;
 	message->move.inherit = !mapping->object->store;
 }
 

@@ -65,8 +65,9 @@ static int object_of_new_file(struct pager *pager,
 	object->dev = message->map.dev;
 	object->ino = message->map.ino;
 	list_add(hash_of(pager, object->dev, object->ino), &object->link);
-	object->counts[0] = &pager->n_files;
-	object->counts[1] = &pager->files[pager_hash(object->dev, object->ino)];
+	object->counts[0] = &pager->hints->n_files;
+	object->counts[1] =
+		&pager->hints->files[pager_hash(object->dev, object->ino)];
 	for (int i = 0; i < 2; i++)
 		atomic_fetch_add_explicit(object->counts[i], 1,
 					  memory_order_relaxed);
@@ -169,6 +170,19 @@ static bool may_write(const struct object *object,
 	return !object->store || object->store->writable;
 }
 
+/*
+ * Whoever opened the file for reading alone gets a descriptor of its memory that
+ * is for reading alone, of which only a private mapping can be registered. Within
+ * one user that protects nothing (it can be opened again), and costs COPY.
+ */
+static bool maps_shared(const struct message *message)
+{
+	if (!(message->map.flags & WMAP_SHARED))
+		return false;
+	return !message->space->foreign || message->map.file < 0 ||
+	       message->map.writable;
+}
+
 /* Books an object's mapping; takes over the reference to the object. */
 static int book(struct message *message, struct object *object)
 {
@@ -188,6 +202,7 @@ static int book(struct message *message, struct object *object)
 	mapping->grain = message->map.grain;
 	mapping->deadline = message->map.deadline;
 	mapping->growing = message->map.growing;
+	mapping->shared = maps_shared(message);
 	mapping->alone = list_empty(&object->mappings);
 	mapping->may_write = may_write(object, message);
 	mapping->tracked = books_tracks(object, mapping->prot, mapping->flags);
@@ -198,6 +213,7 @@ static int book(struct message *message, struct object *object)
 		goto err_mapping;
 	message->map.memfd = object->memfd;
 	message->map.modes = mapping_modes(mapping);
+	message->map.shared = mapping->shared;
 	return 0;
 
 err_mapping:

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Telling: residency, mappings, counters, frames */
+#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "books.h"
-#include "frame.h"
 #include "mem.h"
 #include "sys.h"
 
@@ -100,13 +99,14 @@ static size_t nearest(const struct space *space, uint64_t address)
 void books_list(struct message *message)
 {
 	const struct space *space = message->space;
-	size_t i = 0, n = 0;
+	size_t i = space_lower(space, message->address), n = 0;
 
 	if (message->list.nearest)
 		i = nearest(space, message->address);
 	message->list.total = space->n;
 	for (; i < space->n && n < message->list.room; i++)
 		tell(space->entries[i].mapping, &message->list.infos[n++]);
+	message->list.count = n;
 	message_answer(message, 0);
 }
 
@@ -138,34 +138,23 @@ void books_stats(struct message *message)
 	message_answer(message, 0);
 }
 
-/* A page of a memfd that may be in no page table: in ours, for a moment. */
-static int frame_of(const struct mapping *mapping, uint64_t index,
-		    uint64_t *frame)
-{
-	long address = sys_map(0, PAGE, PROT_READ, MAP_SHARED,
-			       mapping->object->memfd, index << PAGE_SHIFT);
-	int error;
-
-	if (sys_failed(address))
-		return (int)address;
-	*(volatile char *)address;
-	error = frame_read(address, frame);
-	sys_unmap(address, PAGE);
-	return error;
-}
-
 void books_frame(struct message *message)
 {
 	struct mapping *mapping = space_find(message->space, message->address);
-	int error = -EFAULT;
 	struct page page;
+	int error = -EFAULT;
 
 	if (mapping && mapping->object->memfd >= 0) {
 		page = pages_get(&mapping->object->pages,
 				 mapping_page(mapping, message->address));
 		if (page_is(page, STATES_PRESENT))
-			error = frame_of(mapping, page.index,
-					 &message->frame.frame);
+			error = (int)sys_call(SYS_fcntl, mapping->object->memfd,
+					      F_DUPFD_CLOEXEC, 0);
+	}
+	if (error >= 0) {
+		message->frame.memfd = error;
+		message->frame.offset = page.index << PAGE_SHIFT;
+		error = 0;
 	}
 	message_answer(message, error);
 }

@@ -1,35 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The client's side of the pager: starting it, messages, fork and exit
+ * The client: where the pager of this process runs, and calls to it
  *
- * A message is on its sender's stack; the pager has it from the post to the
- * answer. Nothing here is locked but starting and stopping, so that a call may
- * be made from a signal handler that interrupted another one.
+ * Nothing here is locked but starting and stopping, so that a call may be made
+ * from a signal handler that interrupted another one.
  */
-#include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "client.h"
-#include "lock.h"
-#include "mem.h"
+#include "fork.h"
 #include "message.h"
 #include "ours.h"
-#include "pager.h"
+#include "remote.h"
 #include "sys.h"
+#include "thread.h"
 
-/* Acquired by senders; released when the thread owns its loop. */
-static struct pager *_Atomic running;
+/* Where this process's pager runs. Released when it is ready. */
+enum way { NONE, THREAD, REMOTE };
+
+static _Atomic int way; /* [a] changed under starting */
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
-static pthread_t thread;      /* [l] starting */
-static unsigned features;     /* [c] while running */
-static int uffd = -1;	      /* [c] likewise */
-static uint64_t fork_signals; /* [l] starting: the mask of who forks */
+static unsigned features;		  /* [c] while there is a way */
+static int uffd = -1;			  /* likewise */
+static const struct hints *_Atomic hints; /* [a] likewise, else NULL */
 
 /*
  * Nobody is inside a pager that is being destroyed. A caller counts itself, then
@@ -43,7 +41,7 @@ static _Atomic bool stopping;
    wait for who waits for what it interrupted. The pager's own is always in. */
 static _Thread_local unsigned depth;
 
-static struct pager *pager_enter(void)
+static enum way enter(void)
 {
 	atomic_fetch_add(&callers, 1);
 	while (!depth && atomic_load(&stopping)) {
@@ -52,18 +50,33 @@ static struct pager *pager_enter(void)
 		atomic_fetch_add(&callers, 1);
 	}
 	depth++;
-	return atomic_load_explicit(&running, memory_order_acquire);
+	return (enum way)atomic_load_explicit(&way, memory_order_acquire);
 }
 
-static void pager_leave(void)
+static void leave(void)
 {
 	depth--;
 	atomic_fetch_sub(&callers, 1);
 }
 
-struct pager *client_pager(void)
+void client_inside(void)
 {
-	return atomic_load_explicit(&running, memory_order_acquire);
+	depth = 1;
+}
+
+static int call(enum way by, struct message *message)
+{
+	if (by == THREAD)
+		return thread_call(message);
+	return by == REMOTE ? remote_call(message) : -ESRCH;
+}
+
+int client_call(struct message *message)
+{
+	int error = call(enter(), message);
+
+	leave();
+	return error;
 }
 
 unsigned client_features(void)
@@ -76,107 +89,16 @@ int client_uffd(void)
 	return uffd;
 }
 
-/* ---- Messages ----------------------------------------------------------------*/
-
-static void run_message(struct post *post)
+const struct hints *client_hints(void)
 {
-	struct message *message = container_of(post, struct message, post);
-
-	message_handle(message);
+	return atomic_load_explicit(&hints, memory_order_acquire);
 }
 
-/*
- * The pager often answers within microseconds, while going to sleep and being
- * woken on another CPU takes tens of them: so first let others run, and look.
- */
-#define LOOKS 40
-
-static bool answered(struct message *message)
+/* The thread's are the pager's own. */
+void client_memfd_done(int memfd)
 {
-	return atomic_load_explicit(&message->state, memory_order_acquire) ==
-	       MESSAGE_ANSWERED;
-}
-
-static void sleep_on(struct message *message)
-{
-	uint32_t sent = MESSAGE_SENT;
-
-	/* Fails if the answer came meanwhile, or after a spurious wake. */
-	atomic_compare_exchange_strong_explicit(&message->state, &sent,
-						MESSAGE_SLEPT_ON,
-						memory_order_relaxed,
-						memory_order_relaxed);
-	sys_call(SYS_futex, &message->state, FUTEX_WAIT_PRIVATE,
-		 MESSAGE_SLEPT_ON, NULL);
-}
-
-static void wait_for(struct message *message)
-{
-	for (int i = 0; i < LOOKS; i++) {
-		for (int k = 0; k < 16; k++) {
-			if (answered(message))
-				return;
-			__builtin_ia32_pause();
-		}
-		sys_call(SYS_sched_yield);
-	}
-	while (!answered(message))
-		sleep_on(message);
-}
-
-/* A store's function that is called meanwhile cannot wait for the pager. */
-static _Thread_local bool standing_in;
-
-/* Short, and often made: mapping and unmapping. */
-#define STANDS_IN (1u << MESSAGE_MAP | 1u << MESSAGE_UNMAP)
-
-/*
- * If the pager sleeps, do its work for this message in its place: it would have
- * to be woken for it, mostly on another CPU, and then to wake us. What takes
- * longer it goes on with itself, and answers.
- */
-static bool stand_in(struct pager *pager, struct message *message)
-{
-	uint64_t signals = 0;
-	bool lent;
-
-	if (!(STANDS_IN >> message->kind & 1))
-		return false;
-	lock_signals_block(&signals);
-	lent = loop_borrow(pager->loop);
-	if (lent) {
-		standing_in = true;
-		message_handle(message);
-		standing_in = false;
-		loop_return(pager->loop);
-	}
-	lock_signals_restore(signals);
-	return lent;
-}
-
-static int call(struct pager *to, struct message *message)
-{
-	if (!to)
-		return -ESRCH;
-	if (loop_is_owner(to->loop) || standing_in)
-		return -EDEADLK;
-	message->pager = to;
-	message->space = to->home;
-	message->post.run = run_message;
-	atomic_store_explicit(&message->state, MESSAGE_SENT,
-			      memory_order_relaxed);
-	if (!stand_in(to, message))
-		loop_post(to->loop, &message->post);
-	wait_for(message);
-	return message->result;
-}
-
-int client_call(struct message *message)
-{
-	int error = call(pager_enter(), message);
-
-	pager_leave();
-	return error;
+	if (memfd >= 0 && way == REMOTE)
+		sys_call(SYS_close, memfd);
 }
 
 /* ---- Starting and stopping -----------------------------------------------------*/
@@ -194,129 +116,93 @@ static void signals_restore(const sigset_t *before)
 	pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* What the new thread is told, and tells. */
-struct start {
-	struct pager *pager;
-	_Atomic int result; /* 1: not yet. Released with the loop owned */
-};
+/* ---- Fork: fork.c has the plan --------------------------------------------------- */
 
-static void *run(void *argument)
+bool client_before_fork(void)
 {
-	struct start *start = argument;
-	struct pager *mine = start->pager;
-	int error;
-
-	depth = 1;
-	lock_signals_are_blocked();
-	pthread_setname_np(pthread_self(), "wmap-pager");
-	error = loop_own(mine->loop);
-	atomic_store_explicit(&start->result, error, memory_order_release);
-	sys_call(SYS_futex, &start->result, FUTEX_WAKE_PRIVATE, 1);
-	if (!error)
-		pager_run(mine);
-	return NULL;
-}
-
-static int thread_start(struct pager *new)
-{
-	struct start start = { .pager = new, .result = 1 };
-	int error = pthread_create(&thread, NULL, run, &start);
-
-	if (error)
-		return -error;
-	while (atomic_load_explicit(&start.result, memory_order_acquire) == 1)
-		sys_call(SYS_futex, &start.result, FUTEX_WAIT_PRIVATE, 1, NULL);
-	if (start.result)
-		pthread_join(thread, NULL);
-	return start.result;
-}
-
-/*
- * A fork's child has memory that looks like a pager's, and descriptors of it,
- * but no thread: it forgets them. It gets a pager of its own when it maps.
- */
-static void in_child(void)
-{
-	struct pager *parents = client_pager();
-
-	pthread_mutex_init(&starting, NULL);
-	atomic_store(&callers, 0);
-	atomic_store(&stopping, false);
-	mem_child();
-	ours_after_fork();
-	ours_remove(0, UINT64_MAX);
-	store_file_after_fork(true);
-	atomic_store_explicit(&running, NULL, memory_order_relaxed);
-	if (parents) {
-		sys_call(SYS_close, uffd);
-		loop_child(parents->loop);
-	}
-	lock_signals_restore(fork_signals);
-}
-
-static void before_fork(void)
-{
-	uint64_t signals = 0;
-
 	pthread_mutex_lock(&starting);
-	lock_signals_block(&signals);
-	fork_signals = signals;
-	store_file_before_fork();
-	ours_before_fork();
+	return way == REMOTE;
 }
 
-static void in_parent(void)
+void client_in_parent(void)
 {
-	ours_after_fork();
-	store_file_after_fork(false);
-	lock_signals_restore(fork_signals);
 	pthread_mutex_unlock(&starting);
 }
 
-/* A pager for this process alone. */
-static int pager_open(struct pager **result)
+void client_in_child(void)
 {
-	unsigned of_loop;
-	int error, fd = sys_uffd_open(&features);
+	pthread_mutex_init(&starting, NULL);
+	atomic_store(&callers, 0);
+	atomic_store(&stopping, false);
+	if (way != THREAD)
+		return;
+	thread_child();
+	client_lost();
+}
 
-	if (fd < 0)
-		return fd;
-	error = pager_create(result, &of_loop);
-	if (error)
-		goto err_uffd;
-	features |= of_loop;
-	error = pager_space_create(*result, fd, features, &(*result)->home);
-	if (error)
-		goto err_pager;
-	(*result)->home->home = true;
+int client_new_uffd(void)
+{
+	int fd = sys_uffd_open(&features);
+
+	sys_call(SYS_close, uffd);
 	uffd = fd;
-	return 0;
+	return fd < 0 ? fd : 0;
+}
 
-err_pager:
-	pager_destroy(*result);
-err_uffd:
-	sys_call(SYS_close, fd);
-	return error;
+void client_lost(void)
+{
+	atomic_store_explicit(&hints, NULL, memory_order_relaxed);
+	atomic_store_explicit(&way, NONE, memory_order_relaxed);
+}
+
+/* ---- Starting and stopping --------------------------------------------------------- */
+
+static int start_remote(const char *address)
+{
+	const struct hints *new_hints = NULL;
+	int error;
+
+	uffd = sys_uffd_open(&features);
+	if (uffd < 0)
+		return uffd;
+	error = features & WMAP_FEATURE_POISON ?
+			remote_start(address, uffd, &new_hints) :
+			-EOPNOTSUPP;
+	if (error) {
+		sys_call(SYS_close, uffd);
+		return error;
+	}
+	atomic_store_explicit(&hints, new_hints, memory_order_release);
+	atomic_store_explicit(&way, REMOTE, memory_order_release);
+	return 0;
+}
+
+static int start_thread(void)
+{
+	const struct hints *new_hints;
+	int error = thread_start(&uffd, &features, &new_hints);
+
+	if (error)
+		return error;
+	atomic_store_explicit(&hints, new_hints, memory_order_release);
+	atomic_store_explicit(&way, THREAD, memory_order_release);
+	return 0;
 }
 
 static int start(void)
 {
-	static bool forks_known;
-	struct pager *new;
-	int error;
+	const char *address = getenv("WMAP_SOCKET");
+	int error = fork_prepare();
 
-	if (!forks_known && pthread_atfork(before_fork, in_parent, in_child))
-		return -ENOMEM;
-	forks_known = true;
-	error = pager_open(&new);
 	if (error)
 		return error;
-	error = thread_start(new);
-	if (error)
-		pager_destroy(new);
-	else
-		atomic_store_explicit(&running, new, memory_order_release);
-	return error;
+	if (!address || !*address)
+		return start_thread();
+	error = start_remote(address);
+	if (error != -EOPNOTSUPP)
+		return error;
+	log_line("wmapd needs UFFDIO_POISON (Linux 6.6): a thread pages");
+	return start_thread();
 }
 
 int client_start(void)
@@ -324,35 +210,38 @@ int client_start(void)
 	sigset_t before;
 	int error = 0;
 
-	if (client_pager())
+	if (way != NONE)
 		return 0;
 	signals_block(&before); /* the new thread inherits that */
 	pthread_mutex_lock(&starting);
-	if (!client_pager())
+	if (way == NONE)
 		error = start();
 	pthread_mutex_unlock(&starting);
 	signals_restore(&before);
 	return error;
 }
 
+static int stop_remote(void)
+{
+	remote_stop();
+	sys_call(SYS_close, uffd);
+	return 0;
+}
+
 /* With mappings there may be calls that take long: those are not waited for. */
-static int stop_now(struct pager *old)
+static int stop_now(enum way by)
 {
 	struct message look = { .kind = MESSAGE_LIST };
-	struct message message = { .kind = MESSAGE_STOP };
-	int error = call(old, &look);
+	int error = call(by, &look);
 
 	if (error || look.list.total)
 		return error ? error : -EBUSY;
 	atomic_store(&stopping, true);
 	while (atomic_load(&callers))
 		sys_call(SYS_sched_yield);
-	error = call(old, &message);
-	if (!error) {
-		atomic_store_explicit(&running, NULL, memory_order_release);
-		pthread_join(thread, NULL);
-		pager_destroy(old);
-	}
+	error = by == THREAD ? thread_stop() : stop_remote();
+	if (!error)
+		client_lost();
 	atomic_store(&stopping, false);
 	return error;
 }
@@ -364,8 +253,8 @@ int client_stop(void)
 
 	signals_block(&before);
 	pthread_mutex_lock(&starting);
-	if (client_pager())
-		error = stop_now(client_pager());
+	if (way != NONE)
+		error = stop_now((enum way)way);
 	pthread_mutex_unlock(&starting);
 	signals_restore(&before);
 	return error;

@@ -35,21 +35,42 @@ int client_start(void);
 /* End it; -EBUSY. Does nothing where none runs. */
 int client_stop(void);
 
-/* The pager of this process, or NULL; what others may look at is said in its
-   struct. */
-struct pager *client_pager(void);
-
 /* WMAP_FEATURE_* of the running pager. */
 unsigned client_features(void);
 
 /* This process's uffd, while a pager runs. */
 int client_uffd(void);
 
+/* What the pager lets its clients look at; NULL: none runs. */
+struct hints;
+const struct hints *client_hints(void);
+
+/* The memfd of an answer was used: the pager's, or a copy of our own. */
+void client_memfd_done(int memfd);
+
+/* ---- For fork.c, in its handlers ------------------------------------------ */
+
+/* From now on nobody starts or stops a pager. Is it in another process? */
+bool client_before_fork(void);
+void client_in_parent(void);
+
+/* The pager's thread was not inherited: it is forgotten. */
+void client_in_child(void);
+
+/* A new uffd for this process; 0 or a negative errno. */
+int client_new_uffd(void);
+
+/* There is no pager any more. */
+void client_lost(void);
+
 /*
  * Send @message and wait for its answer. Async-signal-safe once the pager runs.
  * -ESRCH: no pager runs in this process. -EDEADLK: the caller is the pager.
  */
 int client_call(struct message *message);
+
+/* This thread is the pager's: it must not wait for who waits for it. */
+void client_inside(void);
 
 struct client_map {
 	uint64_t address, length, offset;

@@ -10,14 +10,15 @@
 /* Fill in which file @fd is; false if no mapping of ours can show it. */
 static bool is_mapped(int fd, struct message *message, struct stat *stat)
 {
-	struct pager *pager = client_pager();
+	const struct hints *hints = client_hints();
 
-	if (!pager || sys_call(SYS_fstat, fd, stat) ||
+	if (!hints || sys_call(SYS_fstat, fd, stat) ||
 	    !S_ISREG(stat->st_mode) ||
 	    !atomic_load_explicit(
-		    &pager->files[pager_hash(stat->st_dev, stat->st_ino)],
+		    &hints->files[pager_hash(stat->st_dev, stat->st_ino)],
 		    memory_order_relaxed))
 		return false;
+	message->file.fd = fd;
 	message->file.dev = stat->st_dev;
 	message->file.ino = stat->st_ino;
 	return true;
@@ -38,10 +39,10 @@ static void tell(enum message_kind kind, int fd, uint64_t offset,
 
 bool wmap_file_any(void)
 {
-	const struct pager *pager = client_pager();
+	const struct hints *hints = client_hints();
 
-	return pager &&
-	       atomic_load_explicit(&pager->n_files, memory_order_relaxed);
+	return hints &&
+	       atomic_load_explicit(&hints->n_files, memory_order_relaxed);
 }
 
 void wmap_file_before_read(int fd, uint64_t offset, uint64_t length)

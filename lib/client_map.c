@@ -152,9 +152,8 @@ static int place(const struct client_map *map, const struct message *message,
 	bool inherit = map->fd < 0 && !map->store;
 
 	return sys_place(client_uffd(), message->address, length, map->prot,
-			 map->flags & WMAP_SHARED, MAP_FIXED,
-			 message->map.memfd, map->offset, message->map.modes,
-			 inherit);
+			 message->map.shared, MAP_FIXED, message->map.memfd,
+			 map->offset, message->map.modes, inherit);
 }
 
 /* Book it over reserved addresses and put the memory there. */
@@ -172,6 +171,7 @@ static int map_reserved(const struct client_map *map, struct message *message,
 			 message->address + page_up(message->length));
 	if (!error)
 		error = place(map, message, length);
+	client_memfd_done(message->map.memfd);
 	if (error)
 		unbook(message->address, message->length);
 	return error;
@@ -385,9 +385,9 @@ static int place_above(const struct resize *resize, uint64_t address)
 
 	return sys_place(client_uffd(), address + resize->old,
 			 resize->new - resize->old, message->move.prot,
-			 message->move.flags & WMAP_SHARED, MAP_FIXED,
-			 message->move.memfd, message->move.memfd_offset,
-			 message->move.modes, message->move.inherit);
+			 message->move.shared, MAP_FIXED, message->move.memfd,
+			 message->move.memfd_offset, message->move.modes,
+			 message->move.inherit);
 }
 
 static int shrink(struct resize *resize)
@@ -612,11 +612,13 @@ int client_remap(uint64_t address, uint64_t length, uint64_t new_length,
 		.old = page_up(length),
 		.new = page_up(new_length),
 	};
-	int error = look(&resize);
+	int error = look(&resize), memfd;
 
 	if (error)
 		return error == -ESRCH ? (exact ? -EINVAL : -EFAULT) : error;
+	memfd = resize.message.move.memfd;
 	error = resize_any(&resize, flags, new_address);
+	client_memfd_done(memfd);
 	if (resize.message.move.flags & WMAP_GROWSUP)
 		regrow(error ? address + resize.old :
 			       *new_address + resize.new);

@@ -26,9 +26,12 @@
  *   put, fill, prefetch, fault   fault → read → page in place
  *   writeback        dirty pages → store
  *   books            messages: what is mapped, and what is known of it
- *   pager            its thread
+ *   pager            what it owns; the reading of faults
+ *   wire             messages between processes
+ *   thread, remote   a call to the pager, here or in wmapd
  *   ours             which addresses of this process are ours
- *   client           a call becomes a message; reservations; fork, exit
+ *   client           a call becomes a message; reservations; exit
+ *   fork             what a child inherits
  *   api, course, …   the public calls
  *
  * Inside, functions return 0 or a negative errno; a result goes through an

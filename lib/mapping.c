@@ -231,8 +231,7 @@ void mapping_poison(struct mapping *mapping, struct page page)
 static int place(struct mapping *mapping, uint64_t address, int fixed)
 {
 	return sys_place(mapping->space->uffd, address, PAGE, mapping->prot,
-			 mapping->flags & WMAP_SHARED, fixed,
-			 mapping->object->memfd,
+			 mapping->shared, fixed, mapping->object->memfd,
 			 mapping_page(mapping, address) << PAGE_SHIFT,
 			 mapping_modes(mapping), !mapping->object->store);
 }

@@ -23,9 +23,9 @@ enum message_kind {
 	MESSAGE_SYNC,
 	MESSAGE_ADVISE,
 	MESSAGE_RESIDENCY,
-	MESSAGE_LIST, /* mappings at or above an address, or around it */
+	MESSAGE_LIST, /* mappings that end above an address, or around it */
 	MESSAGE_STATS,
-	MESSAGE_FRAME,	      /* the frame of a loaded page */
+	MESSAGE_FRAME,	      /* where a loaded page lies */
 	MESSAGE_YIELD,	      /* gives up growth pages that lie in the range */
 	MESSAGE_REGROW,	      /* something above this address went */
 	MESSAGE_FILE_SYNC,    /* before read(2), truncate(2) of a file */
@@ -65,6 +65,7 @@ struct message {
 			bool growing; /* in: the page above is reserved too */
 			int memfd; /* out: to be placed, or -1; the pager's */
 			uint64_t modes; /* out: to register for */
+			bool shared;	/* out: how to map the memfd */
 		} map;
 		struct {
 			bool exact; /* in: the whole mapping that starts there */
@@ -80,6 +81,7 @@ struct message {
 			uint64_t memfd_offset; /* out: of the page above */
 			uint64_t modes;	       /* out */
 			bool inherit;	       /* out: a child has it too */
+			bool shared;	       /* out: see map */
 		} move;
 		struct {
 			int prot;
@@ -100,15 +102,18 @@ struct message {
 			struct wmap_mapping_info *infos; /* in: likewise */
 			size_t room;			 /* in */
 			bool nearest; /* in: the one at or nearest to address */
-			size_t total; /* out */
+			size_t total; /* out: mappings in all */
+			size_t count; /* out: infos written */
 		} list;
 		struct {
 			struct wmap_stats *stats; /* in: likewise */
 		} stats;
 		struct {
-			uint64_t frame; /* out */
+			int memfd;	 /* out: a duplicate for the sender */
+			uint64_t offset; /* out: of the page */
 		} frame;
 		struct {
+			int fd;			 /* in: proves access */
 			uint64_t dev, ino;	 /* in */
 			uint64_t offset, length; /* in, bytes; LENGTH: only
 						    length, the new one */

@@ -94,7 +94,7 @@ static void init(struct pager *pager)
 	pager->stats.size = sizeof(pager->stats);
 }
 
-int pager_create(struct pager **result, unsigned *features)
+int pager_create(struct hints *hints, struct pager **result, unsigned *features)
 {
 	struct pager *pager = mem_alloc(sizeof(*pager));
 	bool uring = true;
@@ -109,6 +109,7 @@ int pager_create(struct pager **result, unsigned *features)
 	}
 	*features = uring ? WMAP_FEATURE_IO_URING : 0;
 	init(pager);
+	pager->hints = hints;
 	*result = pager;
 	return 0;
 }

@@ -26,6 +26,13 @@
 /* Pages in one read ahead of a sequential reader, or of WILLNEED. */
 #define AHEAD 32
 
+/* What clients may look at by themselves, to pass by what is not mapped; in
+   memory that they share. Orders nothing. */
+struct hints {
+	_Atomic unsigned n_files;	       /* that have an object */
+	_Atomic unsigned files[OBJECT_HASHES]; /* by hash */
+};
+
 #define HEAL_EVERY 1000000000ull /* ns */
 
 struct pager {
@@ -33,10 +40,7 @@ struct pager {
 	struct list spaces; /* space.link: of the processes that it serves */
 	struct space *home; /* that of its own process, or NULL */
 	struct list objects[OBJECT_HASHES]; /* with a key, by it */
-	/* [a] how many files' objects have this hash; others look, to pass by
-	   what is not mapped. Orders nothing */
-	_Atomic unsigned files[OBJECT_HASHES];
-	_Atomic unsigned n_files; /* [a] the sum of them */
+	struct hints *hints;
 	struct staging staging;
 	struct list hungry;	/* fill.waiting: for a buffer */
 	struct list prefetches; /* prefetch.link */
@@ -137,8 +141,9 @@ void object_forget(struct object *object, uint64_t first, uint64_t end);
 
 /* ---- pager.c ---------------------------------------------------------------*/
 
-/* Without spaces yet. *@features: WMAP_FEATURE_* of its loop. */
-int pager_create(struct pager **pager, unsigned *features);
+/* Without spaces yet. @hints: all zeros, constant while it runs. *@features:
+   WMAP_FEATURE_* of its loop. */
+int pager_create(struct hints *hints, struct pager **pager, unsigned *features);
 
 /* With none but its home left. */
 void pager_destroy(struct pager *pager);

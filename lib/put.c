@@ -130,7 +130,7 @@ int fill_put(struct object *object, struct mapping *via, uint64_t first,
 
 	if (via && !shows_run(via, first, count))
 		via = NULL;
-	*woken = via && (object->memfd < 0 || via->flags & WMAP_SHARED);
+	*woken = via && (object->memfd < 0 || via->shared);
 	if (*woken) {
 		error = put_through(via, first, count, buffer, write, &done,
 				    woken);
@@ -139,7 +139,7 @@ int fill_put(struct object *object, struct mapping *via, uint64_t first,
 	}
 	error = put_behind(object, first + done, count - done,
 			   buffer + (done << PAGE_SHIFT));
-	if (!error && via && !(via->flags & WMAP_SHARED))
+	if (!error && via && !(via->shared))
 		*woken = show_run(via, first, count);
 	return error;
 }

@@ -47,6 +47,7 @@ struct mapping {
 	int advice;
 	uint64_t grain; /* pages that one fault brings */
 	uint64_t deadline;
+	bool shared;	/* shows the memfd itself; else private copies of it */
 	bool may_write; /* its descriptor, or store, was for writing */
 	bool alone;	/* with its object, when it was made */
 	bool tracked;
@@ -80,6 +81,7 @@ struct space {
 	int uffd;
 	struct watch faults; /* of uffd */
 	bool home;	     /* the pager's own process's */
+	bool foreign;	     /* of another user than the pager's */
 	unsigned features;
 	int sigbus; /* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;

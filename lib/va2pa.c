@@ -4,12 +4,15 @@
  *
  * The kernel tells it in /proc/self/pagemap, without touching the page. A page
  * of ours that is loaded, but that this process has not touched, is not in its
- * page table: the pager knows it then.
+ * page table: the pager knows where it lies then, and for a moment it is.
  */
+#include <sys/mman.h>
+
 #include "client.h"
 #include "frame.h"
 #include "internal.h"
 #include "message.h"
+#include "sys.h"
 
 #define NO_ADDRESS UINT64_MAX
 
@@ -21,11 +24,19 @@ static int ask_pager(uint64_t address, uint64_t *frame)
 		.length = PAGE,
 	};
 	int error = client_call(&message);
+	long at;
 
 	if (error)
 		return error == -ESRCH ? -EFAULT : error;
-	*frame = message.frame.frame;
-	return 0;
+	at = sys_map(0, PAGE, PROT_READ, MAP_SHARED, message.frame.memfd,
+		     message.frame.offset);
+	sys_call(SYS_close, message.frame.memfd);
+	if (sys_failed(at))
+		return (int)at;
+	*(volatile char *)at;
+	error = frame_read((uint64_t)at, frame);
+	sys_unmap((uint64_t)at, PAGE);
+	return error;
 }
 
 uint64_t va2pa(const void *va)

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls over sockets (remote.h) */
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "io.h"
+#include "lock.h"
+#include "pager.h"
+#include "remote.h"
+#include "sys.h"
+#include "wire.h"
+
+#define CONNECTIONS 32
+#define TRIES	    100 /* of connecting to a wmapd that dies meanwhile */
+
+struct connection {
+	_Atomic int fd;	   /* -1: none */
+	_Atomic bool busy; /* a call has it; acquired and released */
+	uint64_t id;	   /* of the last request */
+};
+
+static struct connection connections[CONNECTIONS];
+static struct sockaddr_un address; /* [c] while connected */
+static socklen_t address_size;
+static uint64_t token[2]; /* likewise */
+
+/* Held while a connection is opened: a fork sees all there are. */
+static struct lock opening;
+
+/* ---- One request and its answer ------------------------------------------------ */
+
+struct exchange {
+	struct wire_request request;
+	int fds[1];
+	unsigned n_fds; /* that go with the request */
+	struct wire_reply reply;
+	void *bytes; /* room for the payload of the answer */
+	size_t size;
+	int got[WIRE_FDS];
+	unsigned n_got;
+};
+
+static void close_got(struct exchange *exchange)
+{
+	for (unsigned i = 0; i < exchange->n_got; i++)
+		sys_call(SYS_close, exchange->got[i]);
+	exchange->n_got = 0;
+}
+
+static int ask(int fd, const struct exchange *exchange)
+{
+	return wire_send(fd, &exchange->request, sizeof(exchange->request),
+			 NULL, 0, exchange->fds, exchange->n_fds, 0);
+}
+
+/* The next packet; the size of its payload, or a negative errno. */
+static int hear(int fd, struct exchange *exchange, int flags)
+{
+	const struct wire_reply *reply = &exchange->reply;
+	int n;
+
+	exchange->n_got = WIRE_FDS;
+	n = wire_receive(fd, &exchange->reply, sizeof(*reply), exchange->bytes,
+			 exchange->size, exchange->got, &exchange->n_got,
+			 flags);
+	if (n < 0)
+		return n == -EAGAIN || n == -EMSGSIZE ? n : -ENOTCONN;
+	if (n < (int)sizeof(*reply) || reply->magic != WIRE_MAGIC) {
+		close_got(exchange);
+		return n ? -EPROTO : -ENOTCONN;
+	}
+	return n - (int)sizeof(*reply);
+}
+
+/* What came while nobody asked: that a new pager is there. It knows nothing of
+   the next request yet. */
+static void drain(int fd, struct exchange *exchange)
+{
+	while (hear(fd, exchange, MSG_DONTWAIT) >= 0)
+		close_got(exchange);
+}
+
+/* The size of the answer's payload, or a negative errno of the connection. */
+static int converse(struct connection *connection, struct exchange *exchange)
+{
+	int fd = connection->fd, error, n;
+
+	drain(fd, exchange);
+	exchange->request.id = ++connection->id;
+	error = ask(fd, exchange);
+	if (error)
+		return -ENOTCONN;
+	for (;;) {
+		n = hear(fd, exchange, 0);
+		if (n < 0)
+			return n;
+		if (exchange->reply.flags & WIRE_RESTARTED) {
+			exchange->request.flags |= WIRE_AGAIN;
+			error = ask(fd, exchange);
+		} else if (exchange->reply.id == connection->id) {
+			return n;
+		}
+		close_got(exchange);
+		if (error)
+			return -ENOTCONN;
+	}
+}
+
+/* ---- Connections ---------------------------------------------------------------- */
+
+static int open_socket(void)
+{
+	int fd = (int)sys_call(SYS_socket, AF_UNIX,
+			       SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int error;
+
+	if (fd < 0)
+		return fd;
+	do
+		error = (int)sys_call(SYS_connect, fd, &address, address_size);
+	while (error == -EINTR);
+	if (!error)
+		return fd;
+	sys_call(SYS_close, fd);
+	return error;
+}
+
+/* Open and introduce it. A wmapd that dies before it has told its keeper of a
+   connection takes it along. */
+static int introduce(struct connection *connection, struct exchange *exchange)
+{
+	int error = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		int fd = open_socket();
+
+		if (fd < 0)
+			return fd;
+		connection->id = 0;
+		atomic_store(&connection->fd, fd);
+		error = converse(connection, exchange);
+		if (error >= 0)
+			return (int)exchange->reply.result;
+		atomic_store(&connection->fd, -1);
+		sys_call(SYS_close, fd);
+		if (error != -ENOTCONN)
+			return error;
+	}
+	return error;
+}
+
+static void hang_up(struct connection *connection)
+{
+	int fd = atomic_exchange(&connection->fd, -1);
+
+	if (fd >= 0)
+		sys_call(SYS_close, fd);
+}
+
+static bool claim(struct connection *connection)
+{
+	bool free_one = false;
+
+	return atomic_compare_exchange_strong_explicit(&connection->busy,
+						       &free_one, true,
+						       memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static void release(struct connection *connection)
+{
+	atomic_store_explicit(&connection->busy, false, memory_order_release);
+}
+
+/* One more for the process that is connected. */
+static int join(struct connection *connection)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC,
+			     .kind = WIRE_JOIN,
+			     .args = { token[0], token[1] } },
+	};
+	int error;
+
+	lock_take(&opening);
+	error = introduce(connection, &exchange);
+	if (error)
+		hang_up(connection);
+	lock_drop(&opening);
+	return error;
+}
+
+/* One that is open, else one to be opened, else wait. */
+static struct connection *take(void)
+{
+	for (;;) {
+		for (int i = 0; i < CONNECTIONS; i++)
+			if (connections[i].fd >= 0 && claim(&connections[i]))
+				return &connections[i];
+		for (int i = 0; i < CONNECTIONS; i++)
+			if (connections[i].fd < 0 && claim(&connections[i]))
+				return &connections[i];
+		sys_call(SYS_sched_yield);
+	}
+}
+
+/* ---- Calls ---------------------------------------------------------------------- */
+
+static void set_room(const struct message *message, struct exchange *exchange)
+{
+	switch (message->kind) {
+	case MESSAGE_LIST:
+		exchange->bytes = message->list.infos;
+		exchange->size = min_u64(message->list.room *
+						 sizeof(*message->list.infos),
+					 WIRE_PAYLOAD);
+		break;
+	case MESSAGE_RESIDENCY:
+		exchange->bytes = message->residency.vector;
+		exchange->size = page_up(message->length) >> PAGE_SHIFT;
+		break;
+	case MESSAGE_STATS:
+		exchange->bytes = message->stats.stats;
+		exchange->size = sizeof(*message->stats.stats);
+		break;
+	default:
+		break;
+	}
+}
+
+static void set_fds(const struct message *message, struct exchange *exchange)
+{
+	int fd = -1;
+
+	switch (message->kind) {
+	case MESSAGE_MAP:
+		fd = message->map.file;
+		break;
+	case MESSAGE_FILE_SYNC:
+	case MESSAGE_FILE_WRITING:
+	case MESSAGE_FILE_WRITTEN:
+	case MESSAGE_FILE_LENGTH:
+		fd = message->file.fd;
+		break;
+	default:
+		break;
+	}
+	exchange->fds[0] = fd;
+	exchange->n_fds = fd >= 0;
+}
+
+/* The memfd of an answer is the sender's to close. */
+static void take_memfd(struct message *message, struct exchange *exchange)
+{
+	int memfd = exchange->n_got ? exchange->got[0] : -1;
+
+	exchange->n_got = 0;
+	switch (message->kind) {
+	case MESSAGE_MAP:
+		message->map.memfd = memfd;
+		break;
+	case MESSAGE_MOVE:
+		message->move.memfd = memfd;
+		break;
+	case MESSAGE_FRAME:
+		message->frame.memfd = memfd;
+		break;
+	default:
+		if (memfd >= 0)
+			sys_call(SYS_close, memfd);
+	}
+}
+
+static int call_by(struct connection *connection, struct message *message)
+{
+	struct exchange exchange;
+	int n;
+
+	exchange.bytes = NULL;
+	exchange.size = 0;
+	wire_ask(message, &exchange.request);
+	set_fds(message, &exchange);
+	set_room(message, &exchange);
+	n = converse(connection, &exchange);
+	if (n < 0)
+		return n;
+	wire_take(&exchange.reply, message);
+	take_memfd(message, &exchange);
+	if (message->kind == MESSAGE_LIST)
+		message->list.count = (size_t)n / sizeof(*message->list.infos);
+	return message->result;
+}
+
+int remote_call(struct message *message)
+{
+	struct connection *connection = take();
+	int error = connection->fd < 0 ? join(connection) : 0;
+
+	if (!error)
+		error = call_by(connection, message);
+	if (error == -ENOTCONN)
+		hang_up(connection);
+	release(connection);
+	/* It has its own now. */
+	if (message->kind == MESSAGE_MAP && message->map.file >= 0)
+		store_file_close(message->map.file);
+	return error;
+}
+
+/* ---- Beginning and end ---------------------------------------------------------- */
+
+static int parse_address(const char *text)
+{
+	size_t length = strlen(text);
+
+	memset(&address, 0, sizeof(address));
+	address.sun_family = AF_UNIX;
+	if (!length || length >= sizeof(address.sun_path))
+		return -EINVAL;
+	memcpy(address.sun_path, text, length);
+	address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+				   length + (*text != '@'));
+	if (*text == '@')
+		address.sun_path[0] = 0;
+	return 0;
+}
+
+/* The answer to HELLO and ATTACH. */
+static int welcome(struct exchange *exchange, const struct hints **hints)
+{
+	long at = -EPROTO;
+
+	token[0] = exchange->reply.args[0];
+	token[1] = exchange->reply.args[1];
+	if (exchange->n_got == 1)
+		at = sys_map(0, page_up(sizeof(struct hints)), PROT_READ,
+			     MAP_SHARED, exchange->got[0], 0);
+	close_got(exchange);
+	if (sys_failed(at))
+		return (int)at;
+	*hints = (const struct hints *)at;
+	return 0;
+}
+
+int remote_start(const char *text, int uffd, const struct hints **hints)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_HELLO },
+		.fds = { uffd },
+		.n_fds = 1,
+	};
+	int error = parse_address(text);
+
+	if (error)
+		return error;
+	for (int i = 0; i < CONNECTIONS; i++)
+		atomic_store(&connections[i].fd, -1);
+	lock_take(&opening);
+	error = introduce(&connections[0], &exchange);
+	if (!error)
+		error = welcome(&exchange, hints);
+	if (error)
+		hang_up(&connections[0]);
+	lock_drop(&opening);
+	return error;
+}
+
+void remote_stop(void)
+{
+	for (int i = 0; i < CONNECTIONS; i++)
+		hang_up(&connections[i]);
+}
+
+/* ---- Fork ------------------------------------------------------------------------ */
+
+static int ask_fork(void)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_FORK },
+	};
+	struct connection *connection = take();
+	int n = connection->fd < 0 ? join(connection) : 0;
+
+	if (!n)
+		n = converse(connection, &exchange);
+	release(connection);
+	if (n < 0)
+		return n;
+	if (exchange.reply.result)
+		return (int)exchange.reply.result;
+	return exchange.n_got == 1 ? exchange.got[0] : -EPROTO;
+}
+
+int remote_before_fork(void)
+{
+	int child = ask_fork();
+
+	lock_take(&opening);
+	return child;
+}
+
+void remote_in_parent(int child)
+{
+	lock_drop(&opening);
+	if (child >= 0)
+		sys_call(SYS_close, child);
+}
+
+/* Calls that other threads of the parent were in are not ours. */
+int remote_in_child(int child, int uffd)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_ATTACH },
+		.fds = { uffd },
+		.n_fds = 1,
+	};
+	const struct hints *same;
+	int n;
+
+	for (int i = 0; i < CONNECTIONS; i++) {
+		hang_up(&connections[i]);
+		release(&connections[i]);
+	}
+	lock_drop(&opening);
+	if (child < 0)
+		return child;
+	connections[0].id = 0;
+	atomic_store(&connections[0].fd, child);
+	n = uffd < 0 ? uffd : converse(&connections[0], &exchange);
+	if (n >= 0 && exchange.reply.result)
+		n = (int)exchange.reply.result;
+	if (n >= 0)
+		n = welcome(&exchange, &same);
+	if (n >= 0)
+		sys_unmap((uint64_t)same, page_up(sizeof(struct hints)));
+	else
+		hang_up(&connections[0]);
+	return n < 0 ? n : 0;
+}
+
+/* Of one packet's pieces. */
+static int place_all(struct exchange *exchange, size_t n, uint64_t *next,
+		     int (*place)(const struct wire_piece *, int))
+{
+	const struct wire_piece *pieces = exchange->bytes;
+	int error = 0;
+
+	for (size_t i = 0; i < n && !error; i++) {
+		unsigned at = (unsigned)pieces[i].memfd;
+
+		error = place(&pieces[i],
+			      at < exchange->n_got ? exchange->got[at] : -1);
+		*next = pieces[i].start + pieces[i].length;
+	}
+	return error;
+}
+
+int remote_socket(void)
+{
+	return connections[0].fd;
+}
+
+/* The connection is the child's: what is asked by it counts on in both. */
+int remote_inherited(int socket, int (*place)(const struct wire_piece *, int))
+{
+	struct connection *mine = &connections[0];
+	struct connection child = { .fd = socket, .id = 1 << 20 };
+	struct connection *by = socket == mine->fd ? mine : &child;
+	struct wire_piece pieces[WIRE_FDS];
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_INHERITED },
+		.bytes = pieces,
+		.size = sizeof(pieces),
+	};
+	int n, error;
+
+	do {
+		n = converse(by, &exchange);
+		if (n < 0)
+			return n;
+		error = (int)exchange.reply.result;
+		if (!error)
+			error = place_all(&exchange,
+					  (size_t)n / sizeof(*pieces),
+					  &exchange.request.address, place);
+		exchange.request.flags = 0;
+		close_got(&exchange);
+	} while (!error && n);
+	return error;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A pager in another process, as its client sees it
+ *
+ * The same messages as for the thread, over sockets (wire.h): a call takes one
+ * of the process's connections, or opens another, for as long as it takes. When
+ * wmapd dies its connections live on in its keeper: a call waits until the
+ * successor is there, which says so, and is then asked again.
+ *
+ * Any thread, and signal handlers too.
+ */
+#ifndef WMAP_REMOTE_H
+#define WMAP_REMOTE_H
+
+#include "internal.h"
+
+struct message;
+struct hints;
+
+/*
+ * Connect to the wmapd at @address ("@name": abstract; else a path), for this
+ * process and its @uffd. *@hints: its shared memory. -ECONNREFUSED, -ENOENT:
+ * none is there; -EPERM: it does not serve this user; -EPROTO: of another
+ * version.
+ */
+int remote_start(const char *address, int uffd, const struct hints **hints);
+
+/* Close all connections: for wmapd the process is gone. */
+void remote_stop(void);
+
+/* As client_call; -ENOTCONN: wmapd is gone, and nobody brings it back. */
+int remote_call(struct message *message);
+
+/* ---- Fork: fork.c has the plan --------------------------------------------- */
+
+/* The child's connection-to-be, or a negative errno. */
+int remote_before_fork(void);
+
+void remote_in_parent(int child);
+
+/* @child becomes the only connection; -errno: there is none, nor a space. */
+int remote_in_child(int child, int uffd);
+
+/* What the child inherits, piece by piece; by its connection @socket. The memfd
+   (-1: none) is closed afterwards. */
+struct wire_piece;
+int remote_inherited(int socket,
+		     int (*place)(const struct wire_piece *piece, int memfd));
+
+/* The child's. */
+int remote_socket(void);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The pager as a thread of the program: one of the two places where it runs */
+#ifndef WMAP_THREAD_H
+#define WMAP_THREAD_H
+
+#include "internal.h"
+
+struct hints;
+struct message;
+
+/* With all signals blocked. 0, and what the pager is known by; or -errno. */
+int thread_start(int *uffd, unsigned *features, const struct hints **hints);
+
+/* -EBUSY: something is mapped. Nobody else is calling. */
+int thread_stop(void);
+
+/* In a fork's child: descriptors that look like a pager's are closed. */
+void thread_child(void);
+
+/* -EDEADLK: the caller is the pager, or stands in for it. */
+int thread_call(struct message *message);
+
+#endif

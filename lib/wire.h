@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages between processes: how a client's call travels to wmapd
+ *
+ * A connection is a SOCK_SEQPACKET socket with one packet for a request and one
+ * for its answer, in turns. A process opens as many as it has calls at a time;
+ * the first one says HELLO (or ATTACH, in a fork's child), later ones JOIN.
+ * Descriptors travel beside the packets.
+ *
+ *   kind       with it             answered with
+ *   HELLO      uffd                a token for JOIN; the hints (hints.h)
+ *   JOIN
+ *   FORK                           a connection for the child to be
+ *   ATTACH     uffd                as HELLO
+ *   INHERITED                      pieces to place, and their memfds
+ *   MAP        file, if it has one memfd, if it has one
+ *   MOVE                           memfd, if it has one
+ *   FRAME                          memfd
+ *   FILE_*     the file, as proof
+ *   all else   as in message.h     likewise; LIST, STATS, RESIDENCY with bytes
+ *
+ * A number that only a liar would send makes the whole packet bad. Whether what
+ * a good one asks for can be had is for the books to say.
+ */
+#ifndef WMAP_WIRE_H
+#define WMAP_WIRE_H
+
+#include "internal.h"
+#include "message.h"
+
+#define WIRE_MAGIC   0x31706d77u /* "wmp1": the version is in it */
+#define WIRE_PAYLOAD ((size_t)48 << 10)
+#define WIRE_FDS     64 /* of one packet */
+#define WIRE_ARGS    10
+
+/* Kinds, beside those of message.h. */
+enum {
+	WIRE_HELLO = MESSAGE_KINDS,
+	WIRE_JOIN,
+	WIRE_FORK,
+	WIRE_ATTACH,
+	WIRE_INHERITED,
+	WIRE_SPACES, /* of all processes: wmap ps */
+	WIRE_KINDS
+};
+
+/* flags of a request: it was sent before, to a pager that has died. */
+#define WIRE_AGAIN 0x1
+
+/* flags of a reply: it answers nothing, but says that a new pager is there. */
+#define WIRE_RESTARTED 0x1
+
+struct wire_request {
+	uint32_t magic;
+	uint16_t kind, flags;
+	uint64_t id; /* the connection's count, from 1 */
+	uint64_t address, length;
+	uint64_t args[WIRE_ARGS];
+};
+
+struct wire_reply {
+	uint32_t magic;
+	uint16_t kind, flags;
+	uint64_t id;
+	int64_t result; /* 0 or a negative errno */
+	uint64_t args[WIRE_ARGS];
+	/* and up to WIRE_PAYLOAD bytes */
+};
+
+/* What a child has to place: the payload of INHERITED. */
+struct wire_piece {
+	uint64_t start, length, offset, modes;
+	uint32_t prot;
+	uint16_t shared;  /* to be mapped from the memfd; else it is there */
+	uint16_t growing; /* and the page above it */
+	int32_t memfd;	  /* number among the packet's descriptors, or -1 */
+	uint32_t booked;  /* bytes are ours; else only the growth page */
+};
+
+/*
+ * Is this a request? A pure function of its arguments. 0, or -EPROTO. The bytes
+ * may be anything and need no alignment; @n_fds came with them.
+ */
+int wire_parse(const void *bytes, size_t size, unsigned n_fds,
+	       struct wire_request *request);
+
+/* The client's side: what goes out, what came back. */
+void wire_ask(const struct message *message, struct wire_request *request);
+void wire_take(const struct wire_reply *reply, struct message *message);
+
+/* The pager's side. Only after wire_parse; pointers and descriptors are the
+   caller's to set. */
+void wire_heard(const struct wire_request *request, struct message *message);
+void wire_answer(const struct message *message, struct wire_reply *reply);
+
+/*
+ * One packet, with descriptors. Signals may interrupt, packets come whole.
+ * wire_receive: bytes, 0 at the end, or a negative errno (-EMSGSIZE: longer than
+ * @size; what came with it is closed). *@n_fds: room, and then how many came.
+ */
+int wire_send(int socket, const void *head, size_t head_size, const void *bytes,
+	      size_t size, const int *fds, unsigned n_fds, int flags);
+int wire_receive(int socket, void *head, size_t head_size, void *bytes,
+		 size_t size, int *fds, unsigned *n_fds, int flags);
+
+#endif
