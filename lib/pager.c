@@ -101,15 +101,20 @@ int pager_create(struct pager **result, unsigned *features)
 	error = loop_create(&pager->loop, &uring);
 	if (error)
 		goto err_uffd;
+	pager->faults.fd = uffd;
+	pager->faults.run = faults_read;
+	error = loop_watch(pager->loop, &pager->faults);
+	if (error)
+		goto err_loop;
 	if (uring)
 		*features |= WMAP_FEATURE_IO_URING;
 	init(pager);
 	space_create(&pager->space, uffd, *features);
-	pager->faults.fd = uffd;
-	pager->faults.run = faults_read;
 	*result = pager;
 	return 0;
 
+err_loop:
+	loop_destroy(pager->loop);
 err_uffd:
 	sys_call(SYS_close, uffd);
 err_pager:
@@ -127,7 +132,6 @@ void pager_destroy(struct pager *pager)
 
 void pager_run(struct pager *pager)
 {
-	loop_watch(pager->loop, &pager->faults);
 	while (!pager->stopping)
 		loop_turn(pager->loop);
 }
