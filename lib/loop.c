@@ -279,12 +279,44 @@ static uint64_t until_timer(const struct loop *loop)
 
 /* ---- Watches and transfers ----------------------------------------------- */
 
-void loop_watch(struct loop *loop, struct watch *watch)
+int loop_watch(struct loop *loop, struct watch *watch)
 {
-	assert(loop->n_watches < LOOP_WATCHES);
-	watch->armed = false;
-	loop->watches[loop->n_watches++] = watch;
-	loop->unarmed++;
+	watch->gone = NULL;
+	watch->armed = watch->cancelling = false;
+	loop->touched = true;
+	return loop->backend->watch(loop, watch);
+}
+
+void loop_unwatch(struct loop *loop, struct watch *watch,
+		  void (*gone)(struct watch *watch))
+{
+	assert(gone && !watch->gone);
+	watch->gone = gone;
+	loop->touched = true;
+	loop->backend->unwatch(loop, watch);
+}
+
+void loop_watch_gone(struct loop *loop, struct watch *watch)
+{
+	list_del(&watch->link);
+	list_add(&loop->gone, &watch->link);
+}
+
+/* What these take away in turn waits for the next turn. */
+static void run_gone(struct loop *loop)
+{
+	struct list gone;
+
+	if (list_empty(&loop->gone))
+		return;
+	list_init(&gone);
+	list_move(&gone, &loop->gone);
+	while (!list_empty(&gone)) {
+		struct watch *watch = list_first(&gone, struct watch, link);
+
+		list_del(&watch->link);
+		watch->gone(watch);
+	}
 }
 
 void loop_transfer(struct loop *loop, struct transfer *transfer)
@@ -324,13 +356,15 @@ unsigned loop_busy(const struct loop *loop)
 
 static void enter(struct loop *loop, bool sleep)
 {
-	uint64_t timeout = sleep ? until_timer(loop) : 0;
+	bool idle = sleep && list_empty(&loop->gone);
+	uint64_t timeout = idle ? until_timer(loop) : 0;
 	bool asleep = timeout && fall_asleep(loop);
 
 	loop->backend->enter(loop, asleep ? timeout : 0);
 	if (asleep)
 		get_up(loop);
 	loop->backend->run(loop);
+	run_gone(loop);
 }
 
 /*
@@ -390,21 +424,27 @@ int loop_create(struct loop **result, bool *uring)
 	if (!loop)
 		return -ENOMEM;
 	list_init(&loop->timers);
+	list_init(&loop->gone);
 	loop->turn = 1;
 	loop->waiting_end = &loop->waiting;
 	err = (int)sys_call(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (err < 0)
 		goto err_alloc;
 	loop->wake_fd = err;
-	loop->wake = (struct watch){ .fd = err, .run = wake_readable };
-	loop_watch(loop, &loop->wake);
 	err = open_backend(loop, *uring);
 	if (err)
 		goto err_eventfd;
+	loop->wake.fd = loop->wake_fd;
+	loop->wake.run = wake_readable;
+	err = loop_watch(loop, &loop->wake);
+	if (err)
+		goto err_backend;
 	*uring = loop->backend == &loop_uring;
 	*result = loop;
 	return 0;
 
+err_backend:
+	loop->backend->close(loop);
 err_eventfd:
 	sys_call(SYS_close, loop->wake_fd);
 err_alloc:

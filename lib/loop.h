@@ -8,16 +8,23 @@
  *   post      a function to run, sent by any thread (or by the owner itself, to
  *             have it run later rather than deeper in the stack)
  *   timer     a function to run at a time
- *   watch     a descriptor that became readable
+ *   watch     a descriptor that became readable, or was hung up; any number
  *   transfer  a read, write or fdatasync of a file that has ended
  *
  * Without io_uring (switched off, or forbidden) watches are polled and
  * transfers are done by a few threads with pread and pwrite: slower, the same
  * otherwise.
  *
- * Posts, timers, watches and transfers are embedded in what they serve; the
- * loop allocates nothing after it was opened. A post in the queue must not be
- * posted again.
+ * Posts, timers, watches and transfers are embedded in what they serve; once
+ * opened, the loop allocates only the array that ppoll(2) wants of the watches.
+ * A post in the queue must not be posted again.
+ *
+ * Who takes a watch away hears when nothing refers to it any more:
+ *
+ *   nobody's -> WATCHED    loop_watch()
+ *   WATCHED -> LEAVING     loop_unwatch(): run is called no more
+ *   LEAVING -> nobody's    in a turn of the owner, once the kernel has let go
+ *                          of the descriptor: gone is called
  */
 #ifndef WMAP_LOOP_H
 #define WMAP_LOOP_H
@@ -42,11 +49,19 @@ struct timer {
 };
 
 struct watch {
-	int fd; /* non-blocking */
-	/* Must read until a read gives less than was asked for; may be called
-	   for nothing. */
+	int fd; /* non-blocking; open until gone */
+	/*
+	 * Must read until a read gives less than was asked for; may be called
+	 * for nothing. A descriptor that is hung up, or has an error, is
+	 * readable: the read says what it is. It should then be taken away, as
+	 * ppoll(2) reports it at every turn; io_uring once, with two calls, so
+	 * that a short read before the end does not hide the end.
+	 */
 	void (*run)(struct watch *watch);
-	bool armed; /* the loop's own */
+	/* the loop's own */
+	void (*gone)(struct watch *watch); /* LEAVING, if not NULL */
+	struct list link;
+	bool armed, cancelling; /* the ring's completions that are due */
 };
 
 enum transfer_operation { TRANSFER_READ, TRANSFER_WRITE, TRANSFER_FLUSH };
@@ -70,7 +85,7 @@ struct transfer {
 int loop_create(struct loop **loop, bool *uring);
 
 /* No transfer is under way, and the owner has ended or is the caller. Posts
-   that have not run never will. */
+   and gones that have not run never will; watches end with it. */
 void loop_destroy(struct loop *loop);
 
 /* In a fork's child: close the descriptors of a loop that the parent owns. Its
@@ -84,8 +99,20 @@ bool loop_is_owner(const struct loop *loop);
 /* Any thread; a signal handler too. */
 void loop_post(struct loop *loop, struct post *post);
 
-/* The owner only, from here on. */
-void loop_watch(struct loop *loop, struct watch *watch);
+/* The owner only, from here on; before there is one, the creator. */
+
+/* 0; or -ENOMEM, and it is not watched (never with io_uring). What @fd has
+   already is heard, too. */
+int loop_watch(struct loop *loop, struct watch *watch);
+
+/*
+ * From here on run is not called. @gone is, once, by the owner, in a turn and
+ * never from in here; it may free @watch and close its descriptor, which both
+ * stay until then. For a watch that is watched; in its run and others' as well.
+ */
+void loop_unwatch(struct loop *loop, struct watch *watch,
+		  void (*gone)(struct watch *watch));
+
 void loop_transfer(struct loop *loop, struct transfer *transfer);
 void timer_init(struct timer *timer, void (*run)(struct timer *timer));
 void loop_timer_start(struct loop *loop, struct timer *timer, uint64_t at);

@@ -15,7 +15,6 @@
 #include "internal.h"
 #include "loop.h"
 
-#define LOOP_WATCHES 64
 #define LOOP_FOREVER UINT64_MAX
 
 struct loop_backend {
@@ -24,6 +23,10 @@ struct loop_backend {
 	void (*close)(struct loop *loop);
 	void (*child)(struct loop *loop); /* loop_child */
 	int (*own)(struct loop *loop);
+	/* 0 or a negative errno. */
+	int (*watch)(struct loop *loop, struct watch *watch);
+	/* @watch is LEAVING; loop_watch_gone when nothing refers to it. */
+	void (*unwatch)(struct loop *loop, struct watch *watch);
 	/* Begin the waiting transfers; then sleep until something is there or
 	   @timeout has passed (ns; 0: do not sleep). May wake for nothing. */
 	void (*enter)(struct loop *loop, uint64_t timeout);
@@ -32,6 +35,13 @@ struct loop_backend {
 };
 
 extern const struct loop_backend loop_uring, loop_plain;
+
+/* What ppoll(2) wants of the watches; in one piece of memory. */
+struct polls {
+	struct pollfd *fds;
+	struct watch **watches; /* whose they are */
+	unsigned n, room;
+};
 
 struct loop {
 	/*
@@ -63,23 +73,31 @@ struct loop {
 	struct list timers; /* by time */
 	unsigned busy;	    /* transfers begun and not ended */
 	struct transfer *waiting, **waiting_end; /* not handed on so far */
-	struct watch *watches[LOOP_WATCHES];
-	unsigned n_watches;
-	struct watch wake; /* of wake_fd */
+	struct watch wake;			 /* of wake_fd */
+	struct list gone; /* watches that nothing refers to any more */
 
 	/* loop_uring.c */
 	struct io_uring ring;
-	unsigned unarmed;   /* watches */
-	unsigned in_flight; /* transfers in the ring */
+	struct list unarmed; /* watches to be polled; armed ones are in no list */
+	struct list leaving; /* watches whose poll is to be cancelled */
+	unsigned in_flight;  /* transfers in the ring */
 
 	/* loop_plain.c */
 	struct workers *workers;
-	struct pollfd polls[LOOP_WATCHES];
+	struct list watches; /* but those LEAVING */
+	unsigned n_watches;
+	struct polls polls;  /* the owner's, who may be in ppoll(2) with it */
+	struct polls bigger; /* to take its place before the next; or no room */
+	bool stale;	     /* watches came or went since polls was filled */
+	long found;	     /* by ppoll(2), and not yet run */
 };
 
 /* Around the owner's sleep, by the backends. */
 void loop_lend(struct loop *loop);
 void loop_retake(struct loop *loop);
+
+/* Nothing refers to @watch, but for what enter has found and is not yet run. */
+void loop_watch_gone(struct loop *loop, struct watch *watch);
 
 /* Take a waiting transfer from the front; NULL if none waits. */
 struct transfer *loop_next_transfer(struct loop *loop);

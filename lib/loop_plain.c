@@ -5,14 +5,23 @@
  * A transfer goes to the workers as a post, is done there, and comes back as a
  * post to the loop, so that the wake-up's eventfd is all that has to be polled
  * beside the watches.
+ *
+ * ppoll(2) wants the watches in an array, which is filled again when some came
+ * or went. A borrower may add and take away while the owner is in ppoll(2) with
+ * it, so that who needs a larger one leaves it for the owner to change over to.
  */
 #include <time.h>
 
 #include "loop_backend.h"
+#include "mem.h"
 #include "sys.h"
 #include "workers.h"
 
-#define THREADS 4
+#define THREADS	  4
+#define POLLS	  64 /* room for, at first */
+#define POLL_SIZE (sizeof(struct pollfd) + sizeof(struct watch *))
+
+/* ---- Transfers ----------------------------------------------------------- */
 
 static void ended(struct post *post)
 {
@@ -56,34 +65,124 @@ static void begin_transfers(struct loop *loop)
 	}
 }
 
+/* ---- Watches ------------------------------------------------------------- */
+
+static int polls_create(struct polls *polls, unsigned room)
+{
+	void *memory = mem_alloc(room * POLL_SIZE);
+
+	if (!memory)
+		return -ENOMEM;
+	polls->watches = memory;
+	polls->fds = (struct pollfd *)(polls->watches + room);
+	polls->n = 0;
+	polls->room = room;
+	return 0;
+}
+
+static void polls_destroy(struct polls *polls)
+{
+	mem_free(polls->watches, polls->room * POLL_SIZE);
+	*polls = (struct polls){ 0 };
+}
+
+/* Room for one watch more. */
+static int make_room(struct loop *loop)
+{
+	unsigned room = loop->bigger.room;
+	struct polls bigger;
+	int err;
+
+	if (!room)
+		room = loop->polls.room;
+	if (loop->n_watches < room)
+		return 0;
+	err = polls_create(&bigger, 2 * room);
+	if (err)
+		return err;
+	polls_destroy(&loop->bigger);
+	loop->bigger = bigger;
+	return 0;
+}
+
+static int plain_watch(struct loop *loop, struct watch *watch)
+{
+	int err = make_room(loop);
+
+	if (err)
+		return err;
+	list_add(&loop->watches, &watch->link);
+	loop->n_watches++;
+	loop->stale = true;
+	return 0;
+}
+
+/* The array may have it still, until it is filled again: plain_run looks. */
+static void plain_unwatch(struct loop *loop, struct watch *watch)
+{
+	loop->n_watches--;
+	loop->stale = true;
+	loop_watch_gone(loop, watch);
+}
+
+static void fill_polls(struct loop *loop)
+{
+	struct polls *polls = &loop->polls;
+
+	if (loop->bigger.room) {
+		polls_destroy(polls);
+		*polls = loop->bigger;
+		loop->bigger = (struct polls){ 0 };
+	}
+	polls->n = 0;
+	list_for_each(watch, &loop->watches, struct watch, link) {
+		polls->watches[polls->n] = watch;
+		polls->fds[polls->n++] =
+			(struct pollfd){ .fd = watch->fd, .events = POLLIN };
+	}
+	loop->stale = false;
+}
+
+/* ---- The turn ------------------------------------------------------------ */
+
 static void plain_enter(struct loop *loop, uint64_t timeout)
 {
 	struct timespec relative = {
 		.tv_sec = (time_t)(timeout / 1000000000),
 		.tv_nsec = (long)(timeout % 1000000000),
 	};
+	struct polls *polls = &loop->polls;
+	long found;
 
 	begin_transfers(loop);
-	for (unsigned i = 0; i < loop->n_watches; i++)
-		loop->polls[i] = (struct pollfd){ .fd = loop->watches[i]->fd,
-						  .events = POLLIN };
+	if (loop->stale)
+		fill_polls(loop);
 	if (timeout)
 		loop_lend(loop);
 	/* EINTR, or out of memory: nothing is readable, the caller comes again */
-	sys_call(SYS_ppoll, loop->polls, loop->n_watches,
-		 timeout == LOOP_FOREVER ? NULL : &relative, NULL, 0);
+	found = sys_call(SYS_ppoll, polls->fds, polls->n,
+			 timeout == LOOP_FOREVER ? NULL : &relative, NULL, 0);
 	if (timeout)
 		loop_retake(loop);
+	loop->found = found;
 }
 
 static void plain_run(struct loop *loop)
 {
-	unsigned n = loop->n_watches; /* a watch may add others */
+	const struct polls *polls = &loop->polls;
 
-	for (unsigned i = 0; i < n; i++)
-		if (loop->polls[i].revents)
-			loop->watches[i]->run(loop->watches[i]);
+	for (unsigned i = 0; loop->found > 0 && i < polls->n; i++) {
+		struct watch *watch = polls->watches[i];
+
+		if (!polls->fds[i].revents)
+			continue;
+		loop->found--;
+		if (!watch->gone)
+			watch->run(watch);
+	}
 }
+
+/* ---- Beginning and end --------------------------------------------------- */
 
 static int plain_own(struct loop *loop)
 {
@@ -93,12 +192,22 @@ static int plain_own(struct loop *loop)
 
 static int plain_open(struct loop *loop)
 {
-	return workers_create(THREADS, &loop->workers);
+	int err = polls_create(&loop->polls, POLLS);
+
+	if (err)
+		return err;
+	list_init(&loop->watches);
+	err = workers_create(THREADS, &loop->workers);
+	if (err)
+		polls_destroy(&loop->polls);
+	return err;
 }
 
 static void plain_close(struct loop *loop)
 {
 	workers_stop(loop->workers, NULL, NULL);
+	polls_destroy(&loop->polls);
+	polls_destroy(&loop->bigger);
 }
 
 static void plain_child(struct loop *loop)
@@ -111,6 +220,8 @@ const struct loop_backend loop_plain = {
 	.close = plain_close,
 	.child = plain_child,
 	.own = plain_own,
+	.watch = plain_watch,
+	.unwatch = plain_unwatch,
 	.enter = plain_enter,
 	.run = plain_run,
 };

@@ -15,48 +15,95 @@
  * a read gives less than was asked for. The wake-up's eventfd needs no reading
  * at all, every write is an edge.
  *
- * TRANSFERS + LOOP_WATCHES entries is all that can be in the ring at a time, so
- * the submission queue is never full and the completion queue does not
- * overflow; further transfers wait in the loop.
+ * A watch that leaves is cancelled, and gone when both the cancelling and the
+ * poll have ended; so its address names nothing else as long as the ring may
+ * speak of it:
+ *
+ *   unarmed -> armed             arm()
+ *   armed -> unarmed             watch_event(): the kernel has ended the poll
+ *   armed -> leaving             uring_unwatch()
+ *   leaving -> cancelling        cancel()
+ *   cancelling -> leaving        cancel_event(): tried too early, again
+ *   unarmed, cancelling -> gone  uring_unwatch(), settle()
+ *
+ * ENTRIES wait for submission at a time: who finds no room submits, in a system
+ * call of its own, which happens when hundreds come and go in one turn. The
+ * completion queue may overflow; the kernel keeps the rest in a list (NODROP)
+ * that it empties at the next enters, and ends the polls that met a full queue,
+ * which are armed again. Further transfers than TRANSFERS wait in the loop.
  */
 #include "loop_backend.h"
 #include "sys.h"
 
 #define TRANSFERS 192
-#define ENTRIES	  (TRANSFERS + LOOP_WATCHES)
+#define ENTRIES	  256
 #define BATCH	  64
 
-/* In an entry's user_data, beside the address: it is a watch's. */
-#define IS_WATCH ((uintptr_t)1)
+/* In an entry's user_data, beside the address: it is a watch's poll, or the
+   cancelling of one. */
+#define IS_WATCH  ((uintptr_t)1)
+#define IS_CANCEL ((uintptr_t)2)
 
+/* Errors that pass: the caller comes again, and what was not submitted with it. */
+static bool passes(int err)
+{
+	return err == -ETIME || err == -EINTR || err == -EAGAIN ||
+	       err == -EBUSY || err == -ENOMEM;
+}
+
+/* Aborts at EBADR as well: the kernel had no memory to keep a completion. */
+static void check(int err)
+{
+	assert(err >= 0 || passes(err));
+	(void)err;
+}
+
+/* ---- Submissions --------------------------------------------------------- */
+
+/* NULL: the kernel takes no more just now. */
 static struct io_uring_sqe *get_sqe(struct loop *loop)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
 
-	assert(sqe);
+	if (!sqe) {
+		check(io_uring_submit(&loop->ring));
+		sqe = io_uring_get_sqe(&loop->ring);
+	}
 	return sqe;
 }
 
-static void arm(struct loop *loop, struct watch *watch)
+static void arm(struct watch *watch, struct io_uring_sqe *sqe)
 {
-	struct io_uring_sqe *sqe = get_sqe(loop);
-
 	io_uring_prep_poll_multishot(sqe, watch->fd, POLLIN);
 	io_uring_sqe_set_data64(sqe, (uintptr_t)watch | IS_WATCH);
 	watch->armed = true;
-	loop->unarmed--;
 }
 
-static void arm_watches(struct loop *loop)
+/* Not IORING_OP_POLL_REMOVE, which fails for a poll that has just fired. */
+static void cancel(struct watch *watch, struct io_uring_sqe *sqe)
 {
-	for (unsigned i = 0; loop->unarmed && i < loop->n_watches; i++)
-		if (!loop->watches[i]->armed)
-			arm(loop, loop->watches[i]);
+	io_uring_prep_cancel64(sqe, (uintptr_t)watch | IS_WATCH, 0);
+	io_uring_sqe_set_data64(sqe, (uintptr_t)watch | IS_CANCEL);
+	watch->cancelling = true;
 }
 
-static void prepare(struct loop *loop, struct transfer *transfer)
+static void submit_watches(struct loop *loop, struct list *watches,
+			   void (*prepare)(struct watch *,
+					   struct io_uring_sqe *))
 {
-	struct io_uring_sqe *sqe = get_sqe(loop);
+	struct io_uring_sqe *sqe;
+
+	while (!list_empty(watches) && (sqe = get_sqe(loop))) {
+		struct watch *watch = list_first(watches, struct watch, link);
+
+		list_del(&watch->link);
+		prepare(watch, sqe);
+	}
+}
+
+static void prepare(struct loop *loop, struct transfer *transfer,
+		    struct io_uring_sqe *sqe)
+{
 	unsigned length = (unsigned)transfer->length;
 
 	switch (transfer->operation) {
@@ -76,13 +123,23 @@ static void prepare(struct loop *loop, struct transfer *transfer)
 	loop->in_flight++;
 }
 
-static void prepare_transfers(struct loop *loop)
+static void submit_transfers(struct loop *loop)
 {
-	struct transfer *transfer;
+	struct io_uring_sqe *sqe;
 
-	while (loop->in_flight < TRANSFERS &&
-	       (transfer = loop_next_transfer(loop)))
-		prepare(loop, transfer);
+	while (loop->waiting && loop->in_flight < TRANSFERS &&
+	       (sqe = get_sqe(loop)))
+		prepare(loop, loop_next_transfer(loop), sqe);
+}
+
+/* False: something is left that no completion will remind us of. */
+static bool submit_all(struct loop *loop)
+{
+	submit_watches(loop, &loop->leaving, cancel);
+	submit_watches(loop, &loop->unarmed, arm);
+	submit_transfers(loop);
+	return list_empty(&loop->leaving) && list_empty(&loop->unarmed) &&
+	       (!loop->waiting || loop->in_flight);
 }
 
 static int submit(struct io_uring *ring, uint64_t timeout)
@@ -101,39 +158,88 @@ static int submit(struct io_uring *ring, uint64_t timeout)
 						NULL);
 }
 
-/* Errors that pass: the caller comes again, and what was not submitted with it. */
-static bool passes(int err)
-{
-	return err == -ETIME || err == -EINTR || err == -EAGAIN ||
-	       err == -EBUSY || err == -ENOMEM;
-}
-
 static void uring_enter(struct loop *loop, uint64_t timeout)
 {
 	int err;
 
-	arm_watches(loop);
-	prepare_transfers(loop);
+	if (!submit_all(loop))
+		timeout = 0;
 	if (timeout)
 		loop_lend(loop);
 	err = submit(&loop->ring, timeout);
 	if (timeout)
 		loop_retake(loop);
-	assert(err >= 0 || passes(err));
-	(void)err;
+	check(err);
+}
+
+/* ---- Watches ------------------------------------------------------------- */
+
+static int uring_watch(struct loop *loop, struct watch *watch)
+{
+	list_add(&loop->unarmed, &watch->link);
+	return 0;
+}
+
+/* @watch is LEAVING. */
+static void settle(struct loop *loop, struct watch *watch)
+{
+	if (!watch->armed && !watch->cancelling)
+		loop_watch_gone(loop, watch);
+}
+
+static void uring_unwatch(struct loop *loop, struct watch *watch)
+{
+	if (watch->armed)
+		list_add(&loop->leaving, &watch->link);
+	else
+		loop_watch_gone(loop, watch);
+}
+
+/* ENOENT: the poll's end is on its way. */
+static void cancel_event(struct loop *loop, struct watch *watch, int result)
+{
+	watch->cancelling = false;
+	if (watch->armed && result < 0 && result != -ENOENT)
+		list_add(&loop->leaving, &watch->link);
+	else
+		settle(loop, watch);
+}
+
+/* Can it not be polled at all? Its function hears of it once. EBADF would be a
+   descriptor that was closed too early. */
+static bool hopeless(int result)
+{
+	assert(result != -EBADF);
+	return result < 0 && result != -ECANCELED && !passes(result);
+}
+
+/*
+ * An end that came together with the last bytes makes one edge of the two, and
+ * a read of those bytes, being short, is the function's last: it is called once
+ * more, to read the end.
+ */
+static void run_watch(struct watch *watch, int result)
+{
+	watch->run(watch);
+	if (result & (POLLHUP | POLLERR | POLLRDHUP) && !watch->gone)
+		watch->run(watch);
 }
 
 static void watch_event(struct loop *loop, struct watch *watch,
 			const struct io_uring_cqe *cqe)
 {
-	if (!(cqe->flags & IORING_CQE_F_MORE)) {
-		watch->armed = false;
-		loop->unarmed++;
+	watch->armed = cqe->flags & IORING_CQE_F_MORE;
+	if (watch->gone) {
+		settle(loop, watch);
+		return;
 	}
-	assert(cqe->res != -EBADF);
-	if (cqe->res > 0 && watch != &loop->wake)
-		watch->run(watch);
+	if (!watch->armed && !hopeless(cqe->res))
+		list_add(&loop->unarmed, &watch->link);
+	if (watch != &loop->wake && (cqe->res > 0 || hopeless(cqe->res)))
+		run_watch(watch, cqe->res);
 }
+
+/* ---- Completions --------------------------------------------------------- */
 
 static void transfer_event(struct loop *loop, struct transfer *transfer,
 			   const struct io_uring_cqe *cqe)
@@ -149,6 +255,9 @@ static void event(struct loop *loop, const struct io_uring_cqe *cqe)
 
 	if (data & IS_WATCH)
 		watch_event(loop, (struct watch *)(data & ~IS_WATCH), cqe);
+	else if (data & IS_CANCEL)
+		cancel_event(loop, (struct watch *)(data & ~IS_CANCEL),
+			     cqe->res);
 	else
 		transfer_event(loop, (struct transfer *)data, cqe);
 }
@@ -162,6 +271,8 @@ static void uring_run(struct loop *loop)
 		event(loop, cqes[i]);
 	io_uring_cq_advance(&loop->ring, n);
 }
+
+/* ---- Beginning and end --------------------------------------------------- */
 
 /* io_uring_enable_rings(3), which liburing 2.3 declares and does not export. */
 static int uring_own(struct loop *loop)
@@ -188,7 +299,11 @@ static int uring_open(struct loop *loop)
 
 	if (err)
 		return err;
-	err = io_uring_ring_dontfork(&loop->ring);
+	list_init(&loop->unarmed);
+	list_init(&loop->leaving);
+	err = -ENOSYS;
+	if (loop->ring.features & IORING_FEAT_NODROP)
+		err = io_uring_ring_dontfork(&loop->ring);
 	if (err)
 		io_uring_queue_exit(&loop->ring);
 	return err;
@@ -210,6 +325,8 @@ const struct loop_backend loop_uring = {
 	.close = uring_close,
 	.child = uring_child,
 	.own = uring_own,
+	.watch = uring_watch,
+	.unwatch = uring_unwatch,
 	.enter = uring_enter,
 	.run = uring_run,
 };

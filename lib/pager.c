@@ -125,8 +125,11 @@ int pager_space_create(struct pager *pager, int uffd, unsigned features,
 	space->pager = pager;
 	space->faults.fd = uffd;
 	space->faults.run = faults_read;
+	if (uffd >= 0 && loop_watch(pager->loop, &space->faults)) {
+		mem_free(space, sizeof(*space));
+		return -ENOMEM;
+	}
 	list_add(&pager->spaces, &space->link);
-	loop_watch(pager->loop, &space->faults);
 	*result = space;
 	return 0;
 }

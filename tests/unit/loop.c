@@ -205,7 +205,7 @@ static void bell_open(struct bell *bell)
 	ck_assert_int_eq(pipe2(pipe, O_NONBLOCK | O_CLOEXEC), 0);
 	bell->watch = (struct watch){ .fd = pipe[0], .run = bell_heard };
 	bell->writer = pipe[1];
-	loop_watch(loop, &bell->watch);
+	ck_assert_int_eq(loop_watch(loop, &bell->watch), 0);
 }
 
 static void bell_close(struct bell *bell)
@@ -272,6 +272,95 @@ START_TEST(sixty_watches_are_heard_each)
 	loop_destroy(loop);
 	for (unsigned i = 0; i < lengthof(bells); i++)
 		bell_close(&bells[i]);
+}
+END_TEST
+
+static unsigned ended_calls;
+
+static void end_heard(struct watch *watch)
+{
+	char byte;
+
+	ended_calls += read(watch->fd, &byte, 1) == 0;
+}
+
+/* By ppoll at every turn; by the ring once, and then it sleeps. */
+START_TEST(what_hangs_up_is_heard_once_or_until_it_leaves)
+{
+	struct bell bell = { 0 };
+
+	ended_calls = 0;
+	loop = loop_open(_i);
+	bell_open(&bell);
+	bell.watch.run = end_heard;
+	turn_for(loop, 1);
+	ck_assert_uint_eq(ended_calls, 0);
+	close(bell.writer);
+	turn_until(loop, &ended_calls, 1);
+	if (_i) {
+		ck_assert_uint_lt(turn_for(loop, 100), 10);
+		ck_assert_uint_le(ended_calls, 2);
+	}
+	loop_destroy(loop);
+	close(bell.watch.fd);
+}
+END_TEST
+
+START_TEST(what_hung_up_before_it_was_watched_is_heard)
+{
+	struct bell bell = { 0 };
+
+	ended_calls = 0;
+	loop = loop_open(_i);
+	bell_open(&bell);
+	bell.watch.run = end_heard;
+	close(bell.writer);
+	turn_until(loop, &ended_calls, 1);
+	if (_i)
+		ck_assert_uint_lt(turn_for(loop, 100), 10);
+	loop_destroy(loop);
+	close(bell.watch.fd);
+}
+END_TEST
+
+/* A file, which is always readable: a client may send anything. */
+START_TEST(what_nobody_can_wait_for_is_heard)
+{
+	struct watch watch = { .fd = file_empty(), .run = end_heard };
+
+	ended_calls = 0;
+	loop = loop_open(_i);
+	ck_assert_int_eq(loop_watch(loop, &watch), 0);
+	turn_until(loop, &ended_calls, 1);
+	loop_destroy(loop);
+	close(watch.fd);
+}
+END_TEST
+
+static void one_read(struct watch *watch)
+{
+	char bytes[16];
+	ssize_t n = read(watch->fd, bytes, sizeof(bytes));
+
+	all_heard += n > 0 ? (unsigned)n : 0;
+	ended_calls += n == 0;
+}
+
+START_TEST(an_end_that_comes_with_the_last_bytes_is_heard)
+{
+	struct bell bell = { 0 };
+
+	ended_calls = 0;
+	loop = loop_open(_i);
+	bell_open(&bell);
+	bell.watch.run = one_read;
+	turn_for(loop, 1);
+	ck_assert_int_eq(write(bell.writer, "abc", 3), 3);
+	close(bell.writer);
+	turn_until(loop, &ended_calls, 1);
+	ck_assert_uint_eq(all_heard, 3);
+	loop_destroy(loop);
+	close(bell.watch.fd);
 }
 END_TEST
 
@@ -507,6 +596,10 @@ int main(void)
 		a_watch_hears_every_byte,
 		a_watch_hears_what_was_there_before_it,
 		sixty_watches_are_heard_each,
+		what_hangs_up_is_heard_once_or_until_it_leaves,
+		what_hung_up_before_it_was_watched_is_heard,
+		what_nobody_can_wait_for_is_heard,
+		an_end_that_comes_with_the_last_bytes_is_heard,
 		a_read_brings_what_is_there,
 		a_write_lands_where_it_should,
 		a_transfer_that_fails_says_why,
