@@ -8,6 +8,7 @@
  *      └──► the summary, --json
  *
  *   say          messages
+ *   find         what is installed with this command
  *   patterns     --map, as the preload library reads it
  *   program      is it one that can be run, and preloaded?
  *   child        start it, forward signals, wait
@@ -37,6 +38,15 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A name as it can be shown: control characters escaped. */
 void say_name(FILE *to, const char *name);
+
+/* ---- find --------------------------------------------------------------- */
+
+/*
+ * A file that was installed with this command: @relative to its directory, so
+ * that a tree can be moved; else @installed. False: neither is there. @path has
+ * room for PATH_MAX bytes.
+ */
+bool find_beside(const char *relative, const char *installed, char *path);
 
 /* ---- patterns ----------------------------------------------------------- */
 

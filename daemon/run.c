@@ -28,36 +28,9 @@ struct run {
 
 /* ---- Before ------------------------------------------------------------- */
 
-static bool beside(const char *executable, char *path)
-{
-	char candidate[PATH_MAX + sizeof("/../lib/" LIBRARY)];
-	const char *slash = strrchr(executable, '/');
-
-	if (!slash)
-		return false;
-	snprintf(candidate, sizeof(candidate), "%.*s/../lib/" LIBRARY,
-		 (int)(slash - executable), executable);
-	return realpath(candidate, path) != NULL;
-}
-
-/* Next to this command, so that a tree can be moved; else where installed. */
-static bool find_library(char *path)
-{
-	char executable[PATH_MAX];
-	ssize_t length =
-		readlink("/proc/self/exe", executable, sizeof(executable) - 1);
-
-	if (length > 0) {
-		executable[length] = '\0';
-		if (beside(executable, path))
-			return true;
-	}
-	return realpath(WMAP_PRELOAD_PATH, path) != NULL;
-}
-
 static bool check_library(struct run *run)
 {
-	if (!find_library(run->library)) {
+	if (!find_beside("../lib/" LIBRARY, WMAP_PRELOAD_PATH, run->library)) {
 		say("the preload library is missing: it is neither in ../lib "
 		    "of this command nor " WMAP_PRELOAD_PATH);
 		return false;
