@@ -12,6 +12,14 @@
  *   patterns     --map, as the preload library reads it
  *   program      is it one that can be run, and preloaded?
  *   child        start it, forward signals, wait
+ *   keeper       has wmapd running, and what must outlive it:
+ *     kept       the descriptors
+ *     sockets    where clients connect, where wmapd sends word
+ *     spawn      starting a wmapd
+ *     deaths     is it worth while to start another?
+ *     detach     into the background
+ *   keeper_command  `wmap keeper`, which the library starts
+ *   notify       wmapd's half of the keeper's protocol
  *   report_read  what its processes left, added up; believes nothing
  *   summary      for people
  *   json         for machines
@@ -62,13 +70,17 @@ bool patterns_add(char **patterns, const char *glob);
  */
 int program_find(const char *name, char **path);
 
+struct keeper; /* keeper.h */
+
 /* ---- child -------------------------------------------------------------- */
 
 /*
- * Run @path with @argv, forward signals to it and wait. 0 and *@status, as
- * waitpid(2) tells it; or the status to exit with, after a message.
+ * Run @path with @argv, forward signals to it and wait; meanwhile have @keeper,
+ * which may be NULL, keep wmapd. 0 and *@status, as waitpid(2) tells it; or the
+ * status to exit with, after a message.
  */
-int child_run(const char *path, char *const argv[], int *status);
+int child_run(const char *path, char *const argv[], struct keeper *keeper,
+	      int *status);
 
 /* End as the program did. Returns its exit status, or does not. */
 int child_end_like(int status);
@@ -103,6 +115,14 @@ void summary_print(FILE *to, struct figures *figures);
 
 /* False, errno: it could not be written. */
 bool json_print(FILE *to, const struct figures *figures);
+
+/* ---- keeper_command ----------------------------------------------------- */
+
+/* wmapd's place beside this command. */
+#define WMAPD "wmapd"
+
+/* `wmap keeper …`. Returns the status to exit with. */
+int keeper_command(int argc, char **argv);
 
 /* ---- run ---------------------------------------------------------------- */
 
