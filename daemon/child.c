@@ -7,6 +7,9 @@
  * the program has already got, as it is in the same group: that is told apart
  * by si_code. Signals that were ignored when wmap was started stay ignored in both
  * (nohup). The program gets the signal mask that wmap was started with.
+ *
+ * While it runs wmap is the keeper of wmapd, too, if there is one: one loop
+ * waits for both.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,16 +17,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon.h"
+#include "keeper.h"
 
 static const int forwarded[] = { SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM,
 				 SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT };
 
 struct child {
 	pid_t pid;
+	struct keeper *keeper;	     /* or NULL */
+	int signals;		     /* a signalfd of those that are waited */
 	sigset_t waited;	     /* for: SIGCHLD and the forwarded ones */
 	sigset_t mask;		     /* the program's */
 	struct sigaction chld, pipe; /* the program's */
@@ -59,6 +66,8 @@ become(const struct child *child, const char *path, char *const argv[])
 	int error;
 
 	give_signals(child);
+	if (child->keeper)
+		keeper_forget(child->keeper);
 	execvp(path, argv);
 	error = errno;
 	if (write(child->said[1], &error, sizeof(error)) < 0)
@@ -86,6 +95,12 @@ static int start(struct child *child, const char *path, char *const argv[])
 	if (pipe2(child->said, O_CLOEXEC) != 0)
 		return errno;
 	take_signals(child);
+	child->signals =
+		signalfd(-1, &child->waited, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (child->signals < 0)
+		return errno;
+	if (child->keeper)
+		keeper_start(child->keeper); /* else the program goes without */
 	child->pid = fork();
 	if (child->pid == 0)
 		become(child, path, argv);
@@ -95,27 +110,48 @@ static int start(struct child *child, const char *path, char *const argv[])
 	return error;
 }
 
-static void forward(const struct child *child, const siginfo_t *info)
+static void forward(const struct child *child)
 {
-	if (info->si_signo != SIGCHLD && info->si_code != SI_KERNEL)
-		kill(child->pid, info->si_signo);
+	struct signalfd_siginfo info;
+
+	if (read(child->signals, &info, sizeof(info)) == sizeof(info) &&
+	    info.ssi_signo != SIGCHLD && info.ssi_code != SI_KERNEL)
+		kill(child->pid, (int)info.ssi_signo);
+}
+
+static void wait_once(const struct child *child)
+{
+	struct pollfd fds[1 + KEEPER_FDS] = {
+		{ .fd = child->signals, .events = POLLIN },
+	};
+	nfds_t n = 1;
+
+	if (child->keeper) {
+		keeper_poll(child->keeper, fds + 1);
+		n += KEEPER_FDS;
+	}
+	if (poll(fds, n, -1) <= 0)
+		return;
+	if (fds[0].revents)
+		forward(child);
+	if (child->keeper)
+		keeper_handle(child->keeper);
 }
 
 static int wait_for(const struct child *child)
 {
-	siginfo_t info;
 	int status;
 
-	while (waitpid(child->pid, &status, WNOHANG) == 0) {
-		if (sigwaitinfo(&child->waited, &info) > 0)
-			forward(child, &info);
-	}
+	while (waitpid(child->pid, &status, WNOHANG) == 0)
+		wait_once(child);
+	close(child->signals);
 	return status;
 }
 
-int child_run(const char *path, char *const argv[], int *status)
+int child_run(const char *path, char *const argv[], struct keeper *keeper,
+	      int *status)
 {
-	struct child child;
+	struct child child = { .keeper = keeper };
 	int error;
 
 	fflush(NULL);

@@ -8,9 +8,18 @@
  *      └──► the summary, --json
  *
  *   say          messages
+ *   find         what is installed with this command
  *   patterns     --map, as the preload library reads it
  *   program      is it one that can be run, and preloaded?
  *   child        start it, forward signals, wait
+ *   keeper       has wmapd running, and what must outlive it:
+ *     kept       the descriptors
+ *     sockets    where clients connect, where wmapd sends word
+ *     spawn      starting a wmapd
+ *     deaths     is it worth while to start another?
+ *     detach     into the background
+ *   keeper_command  `wmap keeper`, which the library starts
+ *   notify       wmapd's half of the keeper's protocol
  *   report_read  what its processes left, added up; believes nothing
  *   summary      for people
  *   json         for machines
@@ -38,6 +47,15 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A name as it can be shown: control characters escaped. */
 void say_name(FILE *to, const char *name);
 
+/* ---- find --------------------------------------------------------------- */
+
+/*
+ * A file that was installed with this command: @relative to its directory, so
+ * that a tree can be moved; else @installed. False: neither is there. @path has
+ * room for PATH_MAX bytes.
+ */
+bool find_beside(const char *relative, const char *installed, char *path);
+
 /* ---- patterns ----------------------------------------------------------- */
 
 /* Append what a --map GLOB means to $WMAP_MAP, malloc'd or NULL.
@@ -52,13 +70,17 @@ bool patterns_add(char **patterns, const char *glob);
  */
 int program_find(const char *name, char **path);
 
+struct keeper; /* keeper.h */
+
 /* ---- child -------------------------------------------------------------- */
 
 /*
- * Run @path with @argv, forward signals to it and wait. 0 and *@status, as
- * waitpid(2) tells it; or the status to exit with, after a message.
+ * Run @path with @argv, forward signals to it and wait; meanwhile have @keeper,
+ * which may be NULL, keep wmapd. 0 and *@status, as waitpid(2) tells it; or the
+ * status to exit with, after a message.
  */
-int child_run(const char *path, char *const argv[], int *status);
+int child_run(const char *path, char *const argv[], struct keeper *keeper,
+	      int *status);
 
 /* End as the program did. Returns its exit status, or does not. */
 int child_end_like(int status);
@@ -93,6 +115,14 @@ void summary_print(FILE *to, struct figures *figures);
 
 /* False, errno: it could not be written. */
 bool json_print(FILE *to, const struct figures *figures);
+
+/* ---- keeper_command ----------------------------------------------------- */
+
+/* wmapd's place beside this command. */
+#define WMAPD "wmapd"
+
+/* `wmap keeper …`. Returns the status to exit with. */
+int keeper_command(int argc, char **argv);
 
 /* ---- run ---------------------------------------------------------------- */
 

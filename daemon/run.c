@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "keeper.h"
 
 #define LIBRARY "libwmap-preload.so"
 
@@ -24,40 +25,17 @@ struct run {
 	char report[PATH_MAX]; /* a temporary file's name */
 	int report_fd;
 	FILE *json; /* or NULL */
+	char wmapd[PATH_MAX];
+	struct keeper *keeper; /* or NULL: there is no wmapd */
 };
+
+#define END_MS 50 /* what the end may wait for wmapd's */
 
 /* ---- Before ------------------------------------------------------------- */
 
-static bool beside(const char *executable, char *path)
-{
-	char candidate[PATH_MAX + sizeof("/../lib/" LIBRARY)];
-	const char *slash = strrchr(executable, '/');
-
-	if (!slash)
-		return false;
-	snprintf(candidate, sizeof(candidate), "%.*s/../lib/" LIBRARY,
-		 (int)(slash - executable), executable);
-	return realpath(candidate, path) != NULL;
-}
-
-/* Next to this command, so that a tree can be moved; else where installed. */
-static bool find_library(char *path)
-{
-	char executable[PATH_MAX];
-	ssize_t length =
-		readlink("/proc/self/exe", executable, sizeof(executable) - 1);
-
-	if (length > 0) {
-		executable[length] = '\0';
-		if (beside(executable, path))
-			return true;
-	}
-	return realpath(WMAP_PRELOAD_PATH, path) != NULL;
-}
-
 static bool check_library(struct run *run)
 {
-	if (!find_library(run->library)) {
+	if (!find_beside("../lib/" LIBRARY, WMAP_PRELOAD_PATH, run->library)) {
 		say("the preload library is missing: it is neither in ../lib "
 		    "of this command nor " WMAP_PRELOAD_PATH);
 		return false;
@@ -141,6 +119,27 @@ static bool open_json(struct run *run, const char *path)
 	return run->json != NULL;
 }
 
+/* Without wmapd each process has its own pager. */
+static bool make_keeper(struct run *run)
+{
+	run->keeper = NULL;
+	if (!find_beside(WMAPD, WMAP_WMAPD_PATH, run->wmapd))
+		return true;
+	run->keeper = keeper_create(run->wmapd, NULL, false);
+	return run->keeper != NULL;
+}
+
+/* If the program left processes behind, wmapd stays for them, and a keeper. */
+static void end_keeper(struct run *run)
+{
+	if (!run->keeper)
+		return;
+	keeper_end(run->keeper);
+	keeper_wait(run->keeper, END_MS);
+	if (keeper_is_over(run->keeper) || !keeper_continue_apart(run->keeper))
+		keeper_destroy(run->keeper);
+}
+
 /* ---- The program's environment ------------------------------------------ */
 
 static bool set(const char *name, const char *value)
@@ -168,7 +167,8 @@ static bool set_environment(const struct run *run,
 {
 	if (set_preload(run->library) && set("WMAP_REPORT", run->report) &&
 	    set("WMAP_MAP", options->patterns) &&
-	    set("WMAP_GRAIN", options->grain))
+	    set("WMAP_GRAIN", options->grain) &&
+	    (!run->keeper || set("WMAP_SOCKET", keeper_address(run->keeper))))
 		return true;
 	say("%s", strerror(errno));
 	return false;
@@ -209,8 +209,10 @@ static bool tell(struct run *run, const char *json_path)
 static int run_and_tell(struct run *run, const struct run_options *options,
 			int *ended)
 {
-	int error = child_run(run->program, options->argv, ended);
+	int error = child_run(run->program, options->argv, run->keeper, ended);
 
+	end_keeper(run);
+	run->keeper = NULL;
 	if (error)
 		return error;
 	return tell(run, options->json) || *ended ? 0 : EXIT_OURS;
@@ -221,11 +223,15 @@ static int run_prepared(struct run *run, const struct run_options *options,
 {
 	int status = EXIT_OURS;
 
-	if (!make_report(run))
+	if (!make_keeper(run))
 		return EXIT_OURS;
+	if (!make_report(run))
+		goto err_keeper;
 	if (set_environment(run, options) && open_json(run, options->json))
 		status = run_and_tell(run, options, ended);
 	remove_report(run);
+err_keeper:
+	keeper_destroy(run->keeper);
 	return status;
 }
 

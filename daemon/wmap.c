@@ -184,6 +184,8 @@ int main(int argc, char **argv)
 
 	if (!strcmp(command, "run"))
 		return run_command(argc - 1, argv + 1);
+	if (!strcmp(command, "keeper"))
+		return keeper_command(argc - 1, argv + 1);
 	if (!strcmp(command, "--help"))
 		return print_help();
 	if (!strcmp(command, "--version"))

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wmap keeper --socket NAME [--ready-fd N]: a keeper by itself
+ *
+ * For the library, which starts it when a process that has a pager thread forks
+ * for the first time. It forks itself away: the starter waits for a process
+ * that ends when the socket can be connected to (or 125, after a message). One byte
+ * goes to descriptor N when wmapd is ready, an end of file without one tells
+ * that it never was.
+ *
+ * N stays open, and somebody has its other end. As long as that is open wmapd
+ * waits for clients; afterwards it ends with its last one, and the keeper, too.
+ * So who has connected closes it, and who dies before that leaves nothing
+ * behind. SIGTERM means the same; signals of a terminal mean nothing here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "keeper.h"
+
+struct request {
+	const char *socket;
+	int ready_fd; /* or -1 */
+};
+
+/* ---- The command line --------------------------------------------------- */
+
+static bool set_ready_fd(struct request *request, const char *text)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno || end == text || *end || n < 3 || n > INT_MAX ||
+	    fcntl((int)n, F_SETFD, FD_CLOEXEC) != 0) {
+		say("--ready-fd %s: not an open descriptor above 2", text);
+		return false;
+	}
+	request->ready_fd = (int)n;
+	return true;
+}
+
+static bool parse(int argc, char **argv, struct request *request)
+{
+	static const struct option options[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "ready-fd", required_argument, NULL, 'r' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+		if (option == 's')
+			request->socket = optarg;
+		else if (option != 'r' || !set_ready_fd(request, optarg))
+			goto err_usage;
+	}
+	if (optind == argc && request->socket)
+		return true;
+err_usage:
+	say("usage: wmap keeper --socket NAME [--ready-fd N]");
+	return false;
+}
+
+/* ---- In the background -------------------------------------------------- */
+
+/* A signalfd of SIGTERM; -1: then it ends the keeper as it ends others. */
+static int take_signals(void)
+{
+	static const int ignored[] = { SIGHUP,	SIGINT,	 SIGQUIT, SIGTSTP,
+				       SIGTTIN, SIGTTOU, SIGPIPE };
+	sigset_t set;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (fd >= 0)
+		sigprocmask(SIG_SETMASK, &set, NULL);
+	return fd;
+}
+
+/* Anything but EINTR means that nobody waits for it. */
+static void tell_ready(int fd)
+{
+	while (write(fd, "1", 1) < 0 && errno == EINTR)
+		;
+}
+
+static void serve(struct keeper *keeper, int ready_fd, int signals)
+{
+	enum { READY_FD = KEEPER_FDS, SIGNALS, ALL };
+	struct pollfd fds[ALL];
+	bool told = ready_fd < 0;
+
+	while (!keeper_is_over(keeper)) {
+		keeper_poll(keeper, fds);
+		fds[READY_FD] = (struct pollfd){ .fd = ready_fd };
+		fds[SIGNALS] =
+			(struct pollfd){ .fd = signals, .events = POLLIN };
+		if (poll(fds, ALL, -1) <= 0)
+			continue;
+		keeper_handle(keeper);
+		if (!told && keeper_was_ready(keeper)) {
+			tell_ready(ready_fd);
+			told = true;
+		}
+		if (fds[READY_FD].revents || fds[SIGNALS].revents) {
+			keeper_end(keeper);
+			keeper_wait(keeper, -1);
+		}
+	}
+}
+
+static void keep(struct keeper *keeper, const struct request *request)
+{
+	int signals;
+
+	keeper_detach(keeper, request->ready_fd);
+	signals = take_signals();
+	if (keeper_start(keeper))
+		serve(keeper, request->ready_fd, signals);
+	keeper_destroy(keeper);
+}
+
+/* 0: this is the keeper; 1: its starter; -1: it could not be forked. */
+static int fork_away(void)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid > 0 && waitpid(pid, &status, 0) == pid)
+		return status ? -1 : 1;
+	if (pid != 0)
+		return -1;
+	setsid();
+	pid = fork();
+	if (pid != 0)
+		_exit(pid < 0 ? EXIT_OURS : 0);
+	return 0;
+}
+
+int keeper_command(int argc, char **argv)
+{
+	struct request request = { .ready_fd = -1 };
+	char wmapd[PATH_MAX];
+	struct keeper *keeper;
+	int forked;
+
+	if (!parse(argc, argv, &request))
+		return EXIT_OURS;
+	if (!find_beside(WMAPD, WMAP_WMAPD_PATH, wmapd)) {
+		say("there is no wmapd, neither beside this command nor "
+		    "as " WMAP_WMAPD_PATH);
+		return EXIT_OURS;
+	}
+	keeper = keeper_create(wmapd, request.socket, true);
+	if (!keeper)
+		return EXIT_OURS;
+	forked = fork_away();
+	if (forked == 0) {
+		keep(keeper, &request);
+	} else if (forked > 0) {
+		keeper_leave(keeper);
+	} else {
+		say("a keeper cannot be forked");
+		keeper_destroy(keeper);
+	}
+	return forked < 0 ? EXIT_OURS : EXIT_SUCCESS;
+}

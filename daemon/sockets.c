@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keeper's two sockets: where clients connect, and where wmapd sends word
+ *
+ * Both are close-on-exec, never wait, and have numbers above 2.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "kept.h"
+#include "sockets.h"
+
+#define BACKLOG 4096 /* clients that connect while wmapd is away */
+
+struct address {
+	struct sockaddr_un un;
+	socklen_t length;
+};
+
+/* Only the family: the kernel finds an abstract one. */
+static const struct address any = {
+	.un.sun_family = AF_UNIX,
+	.length = sizeof(sa_family_t),
+};
+
+static void write_name(const struct address *address, struct socket_name *name)
+{
+	size_t length =
+		address->length - offsetof(struct sockaddr_un, sun_path);
+
+	memcpy(name->text, address->un.sun_path, length);
+	name->text[length] = '\0';
+	if (!*name->text)
+		*name->text = '@';
+}
+
+static bool read_name(const char *name, struct address *address)
+{
+	size_t length = strlen(name);
+
+	errno = ENAMETOOLONG;
+	if (length >= sizeof(address->un.sun_path))
+		return false;
+	errno = EINVAL;
+	if (length < 2 || (*name != '@' && *name != '/'))
+		return false;
+	memcpy(address->un.sun_path, name, length);
+	address->length =
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	if (*name == '@')
+		address->un.sun_path[0] = '\0';
+	return true;
+}
+
+static int close_for(int fd)
+{
+	int error = errno;
+
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+/* @address becomes what it is bound to. */
+static int bind_new(int type, struct address *address)
+{
+	struct sockaddr *un = (struct sockaddr *)&address->un;
+	bool found = address->length == sizeof(sa_family_t);
+	int fd = kept_above_standard(
+		socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+
+	if (fd < 0)
+		return -1;
+	if (bind(fd, un, address->length) != 0)
+		return close_for(fd);
+	if (found) {
+		address->length = sizeof(address->un);
+		if (getsockname(fd, un, &address->length) != 0)
+			return close_for(fd);
+	}
+	return fd;
+}
+
+int sockets_listen(const char *name, struct socket_name *bound)
+{
+	struct address address = any;
+	int fd;
+
+	if (name && !read_name(name, &address))
+		return -1;
+	fd = bind_new(SOCK_SEQPACKET, &address);
+	if (fd < 0)
+		return -1;
+	write_name(&address, bound);
+	return listen(fd, BACKLOG) == 0 ? fd : close_for(fd);
+}
+
+int sockets_notify(struct socket_name *bound)
+{
+	struct address address = any;
+	const int yes = 1;
+	int fd = bind_new(SOCK_DGRAM, &address);
+
+	if (fd < 0)
+		return -1;
+	write_name(&address, bound);
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) != 0)
+		return close_for(fd);
+	return fd;
+}
+
+/* ---- Datagrams - ------------------------------------------------------ */
+
+union control {
+	struct cmsghdr header;
+	char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
+};
+
+/* The one descriptor that came with it, or -1; more than one are closed. */
+static int take_fd(const struct cmsghdr *rights)
+{
+	size_t n = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int), i;
+	int fd = -1;
+
+	for (i = 0; i < n; i++) {
+		memcpy(&fd, CMSG_DATA(rights) + i * sizeof(int), sizeof(fd));
+		if (n > 1)
+			close(fd);
+	}
+	return n == 1 ? fd : -1;
+}
+
+static void read_control(struct msghdr *message, struct datagram *datagram)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	struct ucred who;
+
+	datagram->sender = 0;
+	datagram->fd = -1;
+	for (; header; header = CMSG_NXTHDR(message, header)) {
+		if (header->cmsg_level != SOL_SOCKET)
+			continue;
+		if (header->cmsg_type == SCM_RIGHTS) {
+			datagram->fd = take_fd(header);
+		} else if (header->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&who, CMSG_DATA(header), sizeof(who));
+			datagram->sender = who.pid;
+		}
+	}
+}
+
+bool sockets_receive(int fd, struct datagram *datagram)
+{
+	struct iovec part = { .iov_base = datagram->text,
+			      .iov_len = sizeof(datagram->text) - 1 };
+	union control control;
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t length;
+
+	do
+		length = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (length < 0 && errno == EINTR);
+	if (length < 0)
+		return false;
+	datagram->text[length] = '\0';
+	read_control(&message, datagram);
+	if (message.msg_flags & MSG_TRUNC)
+		*datagram->text = '\0'; /* no half of a word is believed */
+	return true;
+}
