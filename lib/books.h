@@ -58,6 +58,9 @@ struct mapping *books_below(struct space *space, uint64_t address);
 /* Give up the growth page, which is unmapped. */
 void books_stop_growing(struct mapping *mapping);
 
+/* Who was in write(2) to its file is no longer; drops FILE_WRITING's reference. */
+void books_file_writing_over(struct object *object);
+
 /* The messages, by kind; each answers, now or later. */
 void books_map(struct message *message);
 void books_unmap(struct message *message);

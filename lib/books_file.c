@@ -161,7 +161,7 @@ void books_file_writing(struct message *message)
 	message_answer(message, 0);
 }
 
-static void end_writing(struct object *object)
+void books_file_writing_over(struct object *object)
 {
 	if (!--object->writers)
 		writeback_resume(object);
@@ -193,7 +193,7 @@ void books_file_written(struct message *message)
 	}
 	retry_and_answer(pager, object, message, error);
 	if (writing)
-		end_writing(writing);
+		books_file_writing_over(writing);
 }
 
 /* ---- After truncating ------------------------------------------------------- */

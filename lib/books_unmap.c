@@ -207,7 +207,8 @@ static void unmap_finish(struct join *join)
 	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
-	int error = join->error;
+	bool force = message->unmap.force;
+	int error = join->error, removed = 0;
 
 	/* A write(2) to a page on its way made it dirty again: it may have been
 	   overtaken in the file. */
@@ -220,14 +221,14 @@ static void unmap_finish(struct join *join)
 	for_each_in(mapping, space, start, end)
 		mapping->closing = false;
 	message->unmap.mapped = bytes_to_unmap(space, start, end);
-	if (!error)
-		error = remove_range(space, start, end);
+	if (!error || force)
+		removed = remove_range(space, start, end);
 	for_each_in(mapping, space, start - (start != 0), end + 1)
 		faults_release(mapping);
 	mapping = books_below(space, start);
 	message->unmap.regrow = mapping && mapping->flags & WMAP_GROWSUP;
 	take_up(pager);
-	message_answer(message, error);
+	message_answer(message, error ? error : removed);
 }
 
 static int exact_range(struct space *space, struct message *message)

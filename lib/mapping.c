@@ -48,7 +48,8 @@ static int protect_pages(struct mapping *mapping, uint64_t first, uint64_t end)
 
 	first = max_u64(first, mapping->first);
 	end = min_u64(end, mapping_end_page(mapping));
-	if (first >= end)
+	/* A fork's child that is not there yet has stored nothing. */
+	if (first >= end || mapping->space->uffd < 0)
 		return 0;
 	error = uffd_protect(mapping->space->uffd,
 			     mapping_address(mapping, first),

@@ -45,6 +45,7 @@ struct message {
 	/* Of one that nobody sleeps on: runs with the answer, on the pager's
 	   thread. NULL: the sender is woken. */
 	void (*answered)(struct message *message);
+	bool again; /* it may have been handled by a pager that died */
 	enum message_kind kind;
 	_Atomic uint32_t state;	  /* [a] the pager releases the answer with
 				      it, the sender acquires it */
@@ -69,6 +70,7 @@ struct message {
 		} map;
 		struct {
 			bool exact; /* in: the whole mapping that starts there */
+			bool force; /* in: also if it cannot be written back */
 			uint64_t mapped; /* out: bytes to unmap from address */
 			bool regrow;	 /* out: send MESSAGE_REGROW then */
 		} unmap;

@@ -134,6 +134,15 @@ int pager_space_create(struct pager *pager, int uffd, unsigned features,
 	return 0;
 }
 
+int pager_space_attach(struct space *space, int uffd)
+{
+	space->faults.fd = uffd;
+	if (loop_watch(space->pager->loop, &space->faults))
+		return -ENOMEM;
+	space->uffd = uffd;
+	return 0;
+}
+
 void pager_destroy(struct pager *pager)
 {
 	staging_destroy(&pager->staging);

@@ -162,6 +162,9 @@ struct wmap_stats *pager_stats(struct pager *pager,
 int pager_space_create(struct pager *pager, int uffd, unsigned features,
 		       struct space **space);
 
+/* One that was created without a uffd (-1) gets it. */
+int pager_space_attach(struct space *space, int uffd);
+
 /* ---- books.c: messages -----------------------------------------------------*/
 
 void message_handle(struct message *message);

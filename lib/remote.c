@@ -63,7 +63,7 @@ static int hear(int fd, struct exchange *exchange, int flags)
 
 	exchange->n_got = WIRE_FDS;
 	n = wire_receive(fd, &exchange->reply, sizeof(*reply), exchange->bytes,
-			 exchange->size, exchange->got, &exchange->n_got,
+			 exchange->size, exchange->got, &exchange->n_got, NULL,
 			 flags);
 	if (n < 0)
 		return n == -EAGAIN || n == -EMSGSIZE ? n : -ENOTCONN;

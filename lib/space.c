@@ -272,3 +272,84 @@ int space_move(struct mapping *mapping, uint64_t start, uint64_t length)
 	insert(mapping->space, mapping);
 	return 0;
 }
+
+/* ---- Copying ----------------------------------------------------------------- */
+
+/* The child has what the parent had loaded: where each touch counts, and in plain
+   memory, whose pages it has inherited. */
+static int copy_touched(const struct mapping *from, struct mapping *to)
+{
+	uint64_t end = mapping_end_page(from), cursor = 0;
+	struct page page;
+	int error = 0;
+
+	while (!error && pages_next(&from->object->pages, from->first, end,
+				    &cursor, &page)) {
+		if (!page_is(page, STATES_PRESENT) ||
+		    !view_has(from->view, page))
+			continue;
+		if (to->object != from->object)
+			page.state = PAGE_ABSENT, page.views = 0;
+		error = view_note(to->view, page.index, true);
+		if (!error)
+			error = object_set(to->object, page,
+					   to->object != from->object ?
+						   PAGE_CLEAN :
+						   page.state,
+					   page.views | view_bit(to->view));
+		to->n_loaded += !error;
+	}
+	return error;
+}
+
+static int copy_object(const struct mapping *from, struct object **object)
+{
+	int error;
+
+	if (from->object->memfd >= 0) {
+		*object = object_get(from->object);
+		return 0;
+	}
+	error = object_create(NULL, true, object);
+	if (!error)
+		(*object)->n_pages = from->object->n_pages;
+	return error;
+}
+
+static int copy_mapping(const struct mapping *from, struct space *to)
+{
+	struct mapping *mapping = mem_alloc(sizeof(*mapping));
+	int error;
+
+	if (!mapping)
+		return -ENOMEM;
+	*mapping = *from;
+	list_init(&mapping->of_object);
+	mapping->closing = mapping->alone = false;
+	mapping->n_loaded = 0;
+	mapping->faults = mapping->fills = mapping->errors = 0;
+	error = copy_object(from, &mapping->object);
+	if (error)
+		goto err_mapping;
+	error = space_add(to, mapping);
+	if (error)
+		goto err_object;
+	if (mapping->flags & MAPPING_COURSE || mapping->object->memfd < 0)
+		return copy_touched(from, mapping);
+	return 0;
+
+err_object:
+	object_put(mapping->object);
+err_mapping:
+	mem_free(mapping, sizeof(*mapping));
+	return error;
+}
+
+int space_copy(const struct space *from, struct space *to)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < from->n && !error; i++)
+		error = copy_mapping(from->entries[i].mapping, to);
+	return error;
+}

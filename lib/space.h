@@ -119,6 +119,10 @@ int space_split(struct mapping *mapping, uint64_t address);
 /* Change where a mapping lies and how long it is. */
 int space_move(struct mapping *mapping, uint64_t start, uint64_t length);
 
+/* Book all that @from has in @to, which is empty: for a fork's child. -ENOMEM,
+   with some of it booked. */
+int space_copy(const struct space *from, struct space *to);
+
 /* ---- Pages of mappings -----------------------------------------------------*/
 
 static inline uint64_t mapping_page(const struct mapping *mapping,

@@ -389,7 +389,8 @@ static void close_all(const int *fds, unsigned n)
 }
 
 /* The descriptors of a packet; those that there is no room for are closed. */
-static unsigned take_fds(struct msghdr *packet, int *fds, unsigned room)
+static unsigned take_fds(struct msghdr *packet, int *fds, unsigned room,
+			 int *pid)
 {
 	unsigned n = 0;
 
@@ -398,6 +399,9 @@ static unsigned take_fds(struct msghdr *packet, int *fds, unsigned room)
 		int got[WIRE_FDS];
 		unsigned m = 0;
 
+		if (c->cmsg_level == SOL_SOCKET &&
+		    c->cmsg_type == SCM_CREDENTIALS && pid)
+			memcpy(pid, CMSG_DATA(c), sizeof(*pid));
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		m = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -412,9 +416,10 @@ static unsigned take_fds(struct msghdr *packet, int *fds, unsigned room)
 }
 
 int wire_receive(int socket, void *head, size_t head_size, void *bytes,
-		 size_t size, int *fds, unsigned *n_fds, int flags)
+		 size_t size, int *fds, unsigned *n_fds, int *pid, int flags)
 {
-	char control[CMSG_SPACE(WIRE_FDS * sizeof(int))];
+	char control[CMSG_SPACE(WIRE_FDS * sizeof(int)) +
+		     CMSG_SPACE(sizeof(struct ucred))];
 	struct iovec parts[2] = { { head, head_size }, { bytes, size } };
 	struct msghdr packet = {
 		.msg_iov = parts,
@@ -432,7 +437,7 @@ int wire_receive(int socket, void *head, size_t head_size, void *bytes,
 	*n_fds = 0;
 	if (n < 0)
 		return (int)n;
-	*n_fds = take_fds(&packet, fds, room);
+	*n_fds = take_fds(&packet, fds, room, pid);
 	if (!(packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return (int)n;
 	close_all(fds, *n_fds);

@@ -97,10 +97,11 @@ void wire_answer(const struct message *message, struct wire_reply *reply);
  * One packet, with descriptors. Signals may interrupt, packets come whole.
  * wire_receive: bytes, 0 at the end, or a negative errno (-EMSGSIZE: longer than
  * @size; what came with it is closed). *@n_fds: room, and then how many came.
+ * *@pid (unless NULL): the sender, if the socket has SO_PASSCRED.
  */
 int wire_send(int socket, const void *head, size_t head_size, const void *bytes,
 	      size_t size, const int *fds, unsigned n_fds, int flags);
 int wire_receive(int socket, void *head, size_t head_size, void *bytes,
-		 size_t size, int *fds, unsigned *n_fds, int flags);
+		 size_t size, int *fds, unsigned *n_fds, int *pid, int flags);
 
 #endif

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What each kind of request does
+ *
+ * What concerns mappings goes to the books as a message, like a thread's. A
+ * descriptor proves what its sender may do: how a file is open says whether it
+ * may be written, and which file it is the descriptor says, not the sender.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "books.h"
+#include "mem.h"
+#include "sys.h"
+#include "wmapd.h"
+
+static void answer(struct conn *conn, int result)
+{
+	struct wire_reply reply = { .result = result };
+
+	conn_answer(conn, &reply, 0, NULL, 0);
+}
+
+/* ---- Descriptors ----------------------------------------------------------------- */
+
+static void link_of(int fd, char *name, size_t size)
+{
+	char path[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, name, size - 1);
+	name[n > 0 ? n : 0] = '\0';
+}
+
+/* A uffd that reading does not wait on. */
+static int check_uffd(int fd)
+{
+	char name[64];
+	int flags = fcntl(fd, F_GETFL);
+
+	link_of(fd, name, sizeof(name));
+	if (strcmp(name, "anon_inode:[userfaultfd]") != 0)
+		return -EINVAL;
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+/* A regular file that may be read, and can be written in the middle. */
+static int check_file(int fd, struct stat *stat, bool *writable)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fstat(fd, stat) != 0)
+		return -errno;
+	if (!S_ISREG(stat->st_mode))
+		return -ENODEV;
+	if (flags & (O_PATH | O_APPEND | O_DIRECT) ||
+	    (flags & O_ACCMODE) == O_WRONLY)
+		return -EACCES;
+	*writable = (flags & O_ACCMODE) == O_RDWR;
+	return 0;
+}
+
+/* ---- Messages -------------------------------------------------------------------- */
+
+/* What the client may have of an object's memory: to change, or only to see. */
+static int memfd_for(const struct message *message, int memfd, bool shared)
+{
+	char path[32];
+
+	if (memfd < 0)
+		return -1;
+	if (shared || !message->space->foreign)
+		return fcntl(memfd, F_DUPFD_CLOEXEC, 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int answer_fd(const struct message *message)
+{
+	if (message->result)
+		return -1;
+	switch (message->kind) {
+	case MESSAGE_MAP:
+		return memfd_for(message, message->map.memfd,
+				 message->map.shared);
+	case MESSAGE_MOVE:
+		if (message->move.commit)
+			return -1;
+		return memfd_for(message, message->move.memfd,
+				 message->move.shared);
+	case MESSAGE_FRAME:
+		return message->frame.memfd;
+	default:
+		return -1;
+	}
+}
+
+static size_t payload_of(const struct message *message)
+{
+	if (message->result)
+		return 0;
+	switch (message->kind) {
+	case MESSAGE_LIST:
+		return message->list.count * sizeof(*message->list.infos);
+	case MESSAGE_RESIDENCY:
+		return page_up(message->length) >> PAGE_SHIFT;
+	case MESSAGE_STATS:
+		return sizeof(*message->stats.stats);
+	default:
+		return 0;
+	}
+}
+
+static void answered(struct message *message)
+{
+	struct conn *conn = container_of(message, struct conn, message);
+	struct session *session = conn->asking;
+	struct wire_reply reply = { 0 };
+	int fd = answer_fd(message);
+
+	if (message->kind == MESSAGE_FILE_WRITING && message->file.object)
+		message->file.object = session_promise(session, message);
+	wire_answer(message, &reply);
+	conn_answer(conn, &reply, payload_of(message), &fd, fd >= 0);
+	if (fd >= 0)
+		close(fd);
+	session_put(session);
+}
+
+static size_t room_for(const struct message *message)
+{
+	switch (message->kind) {
+	case MESSAGE_LIST:
+		return message->list.room * sizeof(*message->list.infos);
+	case MESSAGE_RESIDENCY:
+		return page_up(message->length) >> PAGE_SHIFT;
+	case MESSAGE_STATS:
+		return sizeof(*message->stats.stats);
+	default:
+		return 0;
+	}
+}
+
+static int make_room(struct conn *conn)
+{
+	struct message *message = &conn->message;
+
+	conn->room = room_for(message);
+	if (!conn->room)
+		return 0;
+	conn->bytes = mem_alloc(conn->room);
+	if (!conn->bytes) {
+		conn->room = 0;
+		return -ENOMEM;
+	}
+	if (message->kind == MESSAGE_LIST)
+		message->list.infos = conn->bytes;
+	else if (message->kind == MESSAGE_RESIDENCY)
+		message->residency.vector = conn->bytes;
+	else
+		message->stats.stats = conn->bytes;
+	return 0;
+}
+
+/* Into the message: which file, and what may be done with it. */
+static int take_file(struct message *message, int fd)
+{
+	struct stat stat;
+	bool writable = false;
+	int error = check_file(fd, &stat, &writable);
+
+	if (error)
+		return error;
+	if (message->kind != MESSAGE_MAP) {
+		if (message->kind != MESSAGE_FILE_SYNC && !writable)
+			return -EACCES;
+		message->file.dev = stat.st_dev;
+		message->file.ino = stat.st_ino;
+		if (message->kind == MESSAGE_FILE_LENGTH)
+			message->file.length = (uint64_t)stat.st_size;
+		return 0;
+	}
+	message->map.dev = stat.st_dev;
+	message->map.ino = stat.st_ino;
+	message->map.writable = writable;
+	message->map.file = fd;
+	return 0;
+}
+
+static void to_books(struct conn *conn, const struct wire_request *request,
+		     int fd)
+{
+	struct message *message = &conn->message;
+	struct session *session = conn->session;
+	bool keeps = request->kind == MESSAGE_MAP;
+	int error;
+
+	wire_heard(request, message);
+	message->pager = conn->server->pager;
+	message->space = session->space;
+	message->answered = answered;
+	message->again = request->flags & WIRE_AGAIN;
+	error = fd >= 0 ? take_file(message, fd) : 0;
+	if (!error)
+		error = make_room(conn);
+	if (!error && keeps && session->space->n >= MAPPINGS_MAX)
+		error = -ENOMEM;
+	if (fd >= 0 && (error || !keeps))
+		close(fd);
+	if (error) {
+		answer(conn, error);
+		return;
+	}
+	if (message->kind == MESSAGE_FILE_WRITTEN)
+		message->file.object =
+			session_redeem(session, request->args[4]);
+	conn->asking = session;
+	session_get(session);
+	message_handle(message);
+}
+
+/* ---- Sessions -------------------------------------------------------------------- */
+
+static void welcome(struct conn *conn)
+{
+	const struct session *session = conn->session;
+	struct wire_reply reply = {
+		.args = { session->token[0], session->token[1],
+			  conn->server->features },
+	};
+	char path[32];
+	int fd;
+
+	/* To be read, and no more. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", conn->server->hints);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	conn_answer(conn, &reply, 0, &fd, fd >= 0);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void hello(struct conn *conn, int uffd)
+{
+	struct session *session;
+	int error = conn->session ? -EPROTO : check_uffd(uffd);
+
+	if (!error)
+		error = session_create(conn->server, conn->uid, conn->pid, uffd,
+				       &session);
+	if (error) {
+		close(uffd);
+		answer(conn, error);
+		return;
+	}
+	session_take(session, conn);
+	welcome(conn);
+}
+
+static void join(struct conn *conn, const struct wire_request *request)
+{
+	struct session *session;
+	int error = -EPROTO;
+
+	session = session_find(conn->server, conn->uid, request->args);
+	if (session && !conn->session)
+		error = session_take(session, conn);
+	answer(conn, error);
+}
+
+static void attach(struct conn *conn, int uffd, pid_t pid)
+{
+	struct session *session = conn->session;
+	int error = check_uffd(uffd);
+
+	if (!session || !session->embryo)
+		error = -EPROTO;
+	if (!error)
+		error = session_attach(session, pid, uffd);
+	if (error) {
+		close(uffd);
+		answer(conn, error);
+		return;
+	}
+	welcome(conn);
+}
+
+/* ---- Fork ------------------------------------------------------------------------ */
+
+/* A copy of the space, and a connection for who will be there. */
+static int fork_session(struct conn *conn, int *child)
+{
+	struct session *parent = conn->session, *session;
+	struct conn *new;
+	int pair[2], error;
+
+	error = session_create(parent->server, parent->uid, parent->pid, -1,
+			       &session);
+	if (error)
+		return error;
+	error = space_copy(parent->space, session->space);
+	if (!error &&
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		error = -errno;
+	if (error) {
+		session_end(session);
+		return error;
+	}
+	error = conn_create(parent->server, pair[0], parent->uid, parent->pid,
+			    &new);
+	if (error) {
+		close(pair[1]);
+		session_end(session);
+		return error;
+	}
+	session_take(session, new);
+	*child = pair[1];
+	return 0;
+}
+
+static void do_fork(struct conn *conn)
+{
+	struct wire_reply reply = { 0 };
+	int child = -1;
+
+	reply.result = conn->session ? fork_session(conn, &child) : -EPROTO;
+	conn_answer(conn, &reply, 0, &child, child >= 0);
+	if (child >= 0)
+		close(child);
+}
+
+static void describe(const struct mapping *mapping, struct wire_piece *piece)
+{
+	piece->start = mapping->start;
+	piece->length = mapping->end - mapping->start;
+	piece->offset = mapping->first << PAGE_SHIFT;
+	piece->modes = mapping_modes(mapping);
+	piece->prot = (uint32_t)mapping->prot;
+	piece->shared = mapping->shared && mapping->object->memfd >= 0;
+	piece->growing = mapping->growing;
+	piece->memfd = -1;
+}
+
+/* As many pieces from an address on as a packet's descriptors are enough for. */
+static void inherited(struct conn *conn, const struct wire_request *request)
+{
+	const struct space *space = conn->session ? conn->session->space : NULL;
+	struct wire_reply reply = { .result = space ? 0 : -EPROTO };
+	struct wire_piece pieces[WIRE_FDS];
+	int fds[WIRE_FDS];
+	unsigned n = 0;
+	struct message message = { .space = conn->session ?
+						    conn->session->space :
+						    NULL };
+
+	for (size_t i = space ? space_lower(space, request->address) : 0;
+	     space && i < space->n && n < WIRE_FDS; i++) {
+		const struct mapping *mapping = space->entries[i].mapping;
+		int fd = memfd_for(&message, mapping->object->memfd,
+				   mapping->shared);
+
+		describe(mapping, &pieces[n]);
+		if (fd >= 0)
+			pieces[n].memfd = (int32_t)n;
+		fds[n++] = fd >= 0 ? fd : conn->server->hints;
+	}
+	conn->room = n * sizeof(*pieces);
+	conn->bytes = n ? mem_alloc(conn->room) : NULL;
+	if (conn->bytes)
+		memcpy(conn->bytes, pieces, conn->room);
+	else if (n)
+		reply.result = -ENOMEM;
+	conn_answer(conn, &reply, conn->bytes ? conn->room : 0, fds, n);
+	for (unsigned i = 0; i < n; i++)
+		if (fds[i] != conn->server->hints)
+			close(fds[i]);
+}
+
+/* ---- Which is which -------------------------------------------------------------- */
+
+void request_handle(struct conn *conn, const struct wire_request *request,
+		    int *fds, unsigned n_fds, pid_t pid)
+{
+	int fd = n_fds ? fds[0] : -1;
+
+	switch ((unsigned)request->kind) {
+	case WIRE_HELLO:
+		hello(conn, fd);
+		break;
+	case WIRE_JOIN:
+		join(conn, request);
+		break;
+	case WIRE_ATTACH:
+		attach(conn, fd, pid);
+		break;
+	case WIRE_FORK:
+		do_fork(conn);
+		break;
+	case WIRE_INHERITED:
+		inherited(conn, request);
+		break;
+	case WIRE_SPACES:
+		answer(conn, -ENOSYS);
+		break;
+	default:
+		if (conn->session && !conn->session->embryo) {
+			to_books(conn, request, fd);
+			break;
+		}
+		if (fd >= 0)
+			close(fd);
+		answer(conn, -EPROTO);
+	}
+}

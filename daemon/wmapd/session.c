@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session: one client process, from its first connection to its end
+ *
+ * It ends when its last connection does: the process has exited, was killed, or
+ * has become another program. Its mappings are then unmapped as by a call: what
+ * was stored reaches the files first.
+ */
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "books.h"
+#include "mem.h"
+#include "sys.h"
+#include "wmapd.h"
+
+void session_get(struct session *session)
+{
+	session->references++;
+}
+
+static void uffd_gone(struct watch *watch)
+{
+	struct space *space = container_of(watch, struct space, faults);
+
+	space_destroy(space);
+	mem_free(space, sizeof(*space));
+}
+
+void session_put(struct session *session)
+{
+	struct server *server = session->server;
+	struct space *space = session->space;
+
+	if (--session->references)
+		return;
+	list_del(&session->link);
+	prefetch_forget(space);
+	list_del(&space->link);
+	if (space->uffd >= 0)
+		loop_unwatch(server->pager->loop, &space->faults, uffd_gone);
+	else
+		uffd_gone(&space->faults);
+	mem_free(session, sizeof(*session));
+	server_ended_one(server);
+}
+
+/* ---- Promises ------------------------------------------------------------------ */
+
+struct promise {
+	struct list link;
+	struct object *object;
+	uint64_t number;
+};
+
+static struct object *take_back(struct promise *promise)
+{
+	struct object *object = promise->object;
+
+	list_del(&promise->link);
+	mem_free(promise, sizeof(*promise));
+	return object;
+}
+
+struct object *session_promise(struct session *session,
+			       const struct message *message)
+{
+	struct promise *promise = mem_alloc(sizeof(*promise));
+
+	if (!promise || session->ending) {
+		mem_free(promise, sizeof(*promise));
+		books_file_writing_over(message->file.object);
+		return NULL;
+	}
+	promise->object = message->file.object;
+	promise->number = ++session->promised % UINT32_MAX + 1;
+	list_add(&session->promises, &promise->link);
+	return (struct object *)promise->number;
+}
+
+struct object *session_redeem(struct session *session, uint64_t number)
+{
+	list_for_each(promise, &session->promises, struct promise, link)
+		if (promise->number == number)
+			return take_back(promise);
+	return NULL;
+}
+
+/* ---- Its end ------------------------------------------------------------------- */
+
+static void ended(struct message *message)
+{
+	struct session *session = container_of(message, struct session, end);
+
+	if (message->result)
+		say("process %d has ended, and what it stored could not all "
+		    "be written: %s",
+		    (int)session->pid, strerrordesc_np(-message->result));
+	session_put(session);
+}
+
+void session_end(struct session *session)
+{
+	struct message *message = &session->end;
+
+	session->ending = true;
+	while (!list_empty(&session->promises))
+		books_file_writing_over(take_back(
+			list_first(&session->promises, struct promise, link)));
+	message->pager = session->server->pager;
+	message->space = session->space;
+	message->answered = ended;
+	message->kind = MESSAGE_UNMAP;
+	message->address = 0;
+	message->length = (uint64_t)1 << 47;
+	message->unmap.force = true;
+	message_handle(message);
+}
+
+void session_leave(struct conn *conn)
+{
+	struct session *session = conn->session;
+
+	conn->session = NULL;
+	list_del(&conn->link);
+	session->n_conns--;
+	if (!session->n_conns && !session->ending)
+		session_end(session);
+}
+
+/* ---- Its beginning ------------------------------------------------------------- */
+
+int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
+		   struct session **result)
+{
+	struct session *session = mem_alloc(sizeof(*session));
+	int error;
+
+	if (!session)
+		return -ENOMEM;
+	session->server = server;
+	session->uid = uid;
+	session->pid = pid;
+	session->references = 1; /* until its end */
+	session->embryo = uffd < 0;
+	session->id = ++server->sessions_ever;
+	list_init(&session->conns);
+	list_init(&session->promises);
+	if (getrandom(session->token, sizeof(session->token), 0) !=
+	    sizeof(session->token)) {
+		mem_free(session, sizeof(*session));
+		return -EAGAIN;
+	}
+	error = pager_space_create(server->pager, uffd, server->features,
+				   &session->space);
+	if (error) {
+		mem_free(session, sizeof(*session));
+		return error;
+	}
+	session->space->foreign = uid != geteuid();
+	list_add(&server->sessions, &session->link);
+	*result = session;
+	return 0;
+}
+
+int session_take(struct session *session, struct conn *conn)
+{
+	if (session->n_conns == CONNS_MAX)
+		return -EMFILE;
+	list_del(&conn->link);
+	conn->server->n_strangers--;
+	list_add(&session->conns, &conn->link);
+	conn->session = session;
+	session->n_conns++;
+	return 0;
+}
+
+struct session *session_find(struct server *server, uid_t uid,
+			     const uint64_t token[2])
+{
+	list_for_each(session, &server->sessions, struct session, link)
+		if (session->uid == uid && !session->ending &&
+		    !memcmp(session->token, token, sizeof(session->token)))
+			return session;
+	return NULL;
+}
+
+int session_attach(struct session *session, pid_t pid, int uffd)
+{
+	int error = pager_space_attach(session->space, uffd);
+
+	if (error)
+		return error;
+	session->embryo = false;
+	session->pid = pid;
+	return 0;
+}

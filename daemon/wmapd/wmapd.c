@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* wmapd: the order of it all */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../notify.h"
+#include "wmap/wmap.h"
+#include "wmapd.h"
+
+struct options {
+	const char *socket; /* "@name", a path, or NULL */
+	bool private;	    /* end with the last client, once told to */
+	const char *orphans;
+};
+
+static const char help[] =
+	"usage: wmapd [options]\n"
+	"Page for the processes that connect.\n"
+	"\n"
+	"  --socket NAME    listen at this path, or at \"@NAME\" (abstract);\n"
+	"                   default: $XDG_RUNTIME_DIR/wmap.sock, for root\n"
+	"                   /run/wmap.sock; or as started by systemd\n"
+	"  --private        end when told to and no client is left\n"
+	"  --help, --version\n";
+
+/* ---- The command line ------------------------------------------------------------ */
+
+static void options_read(int argc, char **argv, struct options *options)
+{
+	static const struct option names[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "private", no_argument, NULL, 'p' },
+		{ "orphans", required_argument, NULL, 'o' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			options->socket = optarg;
+			break;
+		case 'p':
+			options->private = true;
+			break;
+		case 'o':
+			options->orphans = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			exit(0);
+		case 'v':
+			puts("wmapd " WMAP_VERSION);
+			exit(0);
+		default:
+			fputs("wmapd: --help tells the options\n", stderr);
+			exit(2);
+		}
+	}
+	if (optind < argc) {
+		say("%s: no argument is expected", argv[optind]);
+		exit(2);
+	}
+}
+
+/* ---- The socket ------------------------------------------------------------------ */
+
+static bool default_path(char *path, size_t size)
+{
+	const char *directory = getenv("XDG_RUNTIME_DIR");
+
+	if (geteuid() == 0)
+		directory = "/run";
+	if (!directory || !*directory) {
+		say("XDG_RUNTIME_DIR is not set: --socket says where to listen");
+		return false;
+	}
+	return (size_t)snprintf(path, size, "%s/wmap.sock", directory) < size;
+}
+
+static socklen_t address_of(const char *name, struct sockaddr_un *address)
+{
+	size_t length = strlen(name);
+
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	if (length >= sizeof(address->sun_path))
+		return 0;
+	memcpy(address->sun_path, name, length);
+	if (*name != '@')
+		return (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+				   length + 1);
+	address->sun_path[0] = '\0';
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+}
+
+/* A path that nobody listens at any more is in the way. */
+static bool is_stale(const struct sockaddr_un *address, socklen_t size)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool stale = fd >= 0 && address->sun_path[0] &&
+		     connect(fd, (const struct sockaddr *)address, size) != 0 &&
+		     errno == ECONNREFUSED;
+
+	close(fd);
+	return stale;
+}
+
+static int listen_at(const char *name)
+{
+	struct sockaddr_un address;
+	socklen_t size = address_of(name, &address);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0);
+	int error;
+
+	if (!size) {
+		say("%s: too long for a socket's name", name);
+		return -1;
+	}
+	error = bind(fd, (struct sockaddr *)&address, size);
+	if (error && errno == EADDRINUSE && is_stale(&address, size)) {
+		unlink(name);
+		error = bind(fd, (struct sockaddr *)&address, size);
+	}
+	if (!error)
+		error = listen(fd, 4096);
+	if (!error)
+		return fd;
+	say("%s: %s", name,
+	    errno == EADDRINUSE ? "another wmapd listens there" :
+				  strerror(errno));
+	close(fd);
+	return -1;
+}
+
+/* ---- What was inherited ---------------------------------------------------------- */
+
+struct received {
+	int listen;
+};
+
+static void take(void *context, const char *name, int fd)
+{
+	struct received *received = context;
+
+	if (received->listen < 0 &&
+	    (!strcmp(name, "listen") || !strcmp(name, "wmap.socket") ||
+	     !strcmp(name, "unknown"))) {
+		received->listen = fd;
+		return;
+	}
+	say("a descriptor named %s is of no use", name);
+	close(fd);
+}
+
+/* The listening socket, and the name to remove at the end (or NULL). */
+static int find_socket(const struct options *options, char *path, size_t size,
+		       bool *mine)
+{
+	struct received received = { -1 };
+
+	if (notify_received(take, &received) < 0)
+		return -1;
+	*mine = received.listen < 0;
+	if (!*mine) {
+		fcntl(received.listen, F_SETFL, O_NONBLOCK);
+		return received.listen;
+	}
+	if (options->socket)
+		snprintf(path, size, "%s", options->socket);
+	else if (!default_path(path, size))
+		return -1;
+	return listen_at(path);
+}
+
+/* ---- Signals --------------------------------------------------------------------- */
+
+struct signals {
+	struct watch watch;
+	struct server *server;
+	bool patient; /* to end means: when nobody is served any more */
+};
+
+static void signalled(struct watch *watch)
+{
+	struct signals *signals = container_of(watch, struct signals, watch);
+	struct signalfd_siginfo info;
+
+	while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
+		if (signals->patient)
+			server_end(signals->server);
+		else
+			server_quit(signals->server);
+	}
+}
+
+static int watch_signals(struct signals *signals)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signals->watch.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	signals->watch.run = signalled;
+	return loop_watch(signals->server->pager->loop, &signals->watch);
+}
+
+/* ---- All of it ------------------------------------------------------------------- */
+
+static void log_to_stderr(void *argument, const char *line)
+{
+	(void)argument;
+	say("%s", line);
+}
+
+/* Descriptors come from clients; memory of theirs is in none of ours. */
+static void prepare(void)
+{
+	struct rlimit files;
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	prctl(PR_SET_NAME, "wmapd");
+	wmap_log_set(log_to_stderr, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { 0 };
+	struct server server;
+	struct signals signals = { .server = &server };
+	char path[128] = "";
+	bool mine = false;
+	int fd, error;
+
+	options_read(argc, argv, &options);
+	prepare();
+	notify_open();
+	fd = find_socket(&options, path, sizeof(path), &mine);
+	if (fd < 0)
+		return 1;
+	error = server_create(fd, &server);
+	signals.patient = options.private;
+	if (!error)
+		error = watch_signals(&signals);
+	if (error) {
+		say("cannot start: %s", strerror(-error));
+		return 1;
+	}
+	notify_ready();
+	server_run(&server);
+	if (mine && *path != '@')
+		unlink(path);
+	return 0;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The map of wmapd: the pager of lib/ in a process of its own
+ *
+ *   client ══ connection ══► conn ──► session ──► books (lib/) ──► answer
+ *   client's uffd ─────────────────► space ──► faults (lib/)
+ *
+ *   options    the command line
+ *   server     the listening socket, the pager, what all sessions share
+ *   conn       packets: one request at a time, its answer
+ *   session    one client process: its space, its connections, its end
+ *   request    what each kind of request does
+ *   notify     readiness and descriptors, for whoever supervises (systemd's
+ *              protocol)
+ *   wmapd      the order of it all
+ *
+ * One thread does everything, as in a program with a pager thread.
+ */
+#ifndef WMAPD_H
+#define WMAPD_H
+
+#include <sys/types.h>
+
+#include "internal.h"
+#include "list.h"
+#include "pager.h"
+#include "wire.h"
+
+/* Of one session, of one user; against who takes all there is. */
+#define CONNS_MAX    64
+#define MAPPINGS_MAX 65536
+#define SESSIONS_MAX 4096
+
+struct server {
+	struct pager *pager;
+	unsigned features;   /* of the loop */
+	int hints;	     /* the memfd of what clients may look at */
+	struct watch listen; /* the socket */
+	struct list sessions;
+	struct list strangers; /* conns without a session so far */
+	unsigned n_strangers;
+	bool ending; /* when the last session has ended */
+	uint64_t sessions_ever;
+};
+
+struct session {
+	struct list link; /* server.sessions */
+	struct server *server;
+	struct space *space;
+	struct list conns;
+	unsigned n_conns;
+	unsigned references; /* conns, requests under way, its end */
+	uid_t uid;
+	pid_t pid;
+	uint64_t token[2];
+	uint64_t id;
+	bool embryo; /* of a fork: no process is attached yet */
+	bool ending;
+	struct message end;
+	struct list
+		promises; /* of FILE_WRITTEN, by those who said FILE_WRITING */
+	uint64_t promised;
+};
+
+struct conn {
+	struct list link; /* session.conns, or server.strangers */
+	struct server *server;
+	struct session *session; /* or NULL */
+	struct session *asking;	 /* of the message under way */
+	struct watch watch;
+	uid_t uid; /* who connected */
+	pid_t pid;
+	bool busy;	   /* a request is under way */
+	bool closed;	   /* nobody hears the answer */
+	bool gone;	   /* by the loop, too */
+	uint64_t id, last; /* of the request under way; of the last handled */
+	struct message message;
+	void *bytes; /* the answer's payload, or NULL */
+	size_t room;
+	struct post again; /* look for another request */
+};
+
+/* ---- conn.c ---------------------------------------------------------------- */
+
+/* A new one; takes @fd over, also on failure. */
+int conn_create(struct server *server, int fd, uid_t uid, pid_t pid,
+		struct conn **conn);
+
+/* Cut it off. */
+void conn_close(struct conn *conn);
+
+/* Answer the request under way, which is over. @fds are not taken over. */
+void conn_answer(struct conn *conn, struct wire_reply *reply, size_t size,
+		 const int *fds, unsigned n_fds);
+
+/* ---- session.c ------------------------------------------------------------- */
+
+/* For a process whose uffd it is, taken over if this succeeds; -1: an embryo. */
+int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
+		   struct session **session);
+void session_get(struct session *session);
+void session_put(struct session *session);
+
+/* @conn belongs to it from now on; -EMFILE. */
+int session_take(struct session *session, struct conn *conn);
+
+/* Without its last connection it ends. */
+void session_leave(struct conn *conn);
+
+struct session *session_find(struct server *server, uid_t uid,
+			     const uint64_t token[2]);
+
+/* Its mappings go, after what was stored through them has been written. */
+void session_end(struct session *session);
+
+/* Who says FILE_WRITING gets a number in the object's place, and gives it back
+   with FILE_WRITTEN; what is never given back is so at the session's end. */
+struct object *session_promise(struct session *session,
+			       const struct message *message);
+struct object *session_redeem(struct session *session, uint64_t number);
+
+/* The embryo's process is there. */
+int session_attach(struct session *session, pid_t pid, int uffd);
+
+/* ---- request.c ------------------------------------------------------------- */
+
+/* @fds are the request's, taken over. The answer comes by conn_answer. */
+void request_handle(struct conn *conn, const struct wire_request *request,
+		    int *fds, unsigned n_fds, pid_t pid);
+
+/* ---- server.c -------------------------------------------------------------- */
+
+/* @listen is taken over. */
+int server_create(int listen, struct server *server);
+void server_run(struct server *server);
+
+/* End as soon as nobody is served any more. */
+void server_end(struct server *server);
+/* Write back what is to be written, and end; clients are left alone. */
+void server_quit(struct server *server);
+void server_ended_one(struct server *server);
+
+/* What goes wrong, on standard error. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
