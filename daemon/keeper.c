@@ -64,7 +64,7 @@ enum state { STARTING, READY, IDLE, FROZEN, OVER };
 
 struct keeper {
 	enum state state;
-	bool ending, was_ready, freeze;
+	bool ending, was_ready, freeze, complained;
 	struct spawn spawn;
 	const char *orphans;	   /* an option for a successor, or NULL */
 	struct socket_name name;   /* $WMAP_SOCKET */
@@ -178,15 +178,21 @@ static void get_ready(struct keeper *keeper)
 		signal_wmapd(keeper, SIGTERM);
 }
 
+static void complain(struct keeper *keeper, const char *why)
+{
+	if (!keeper->complained)
+		say("a descriptor of wmapd cannot be kept: %s", why);
+	keeper->complained = true;
+}
+
 /* Takes over @fd, which may be -1. */
 static void store(struct keeper *keeper, const char *name, int fd)
 {
 	fd = kept_above_standard(fd);
 	if (fd < 0)
-		say("a descriptor of wmapd got lost on its way here");
+		complain(keeper, "it got lost on its way");
 	else if (!kept_add(&keeper->kept, name, fd))
-		say("a descriptor of wmapd cannot be kept: %s",
-		    strerror(errno));
+		complain(keeper, strerror(errno));
 }
 
 /* One datagram of wmapd. Takes over @fd, which may be -1. */

@@ -17,8 +17,9 @@ struct keeper;
 /*
  * Bind the sockets, raise the limit of descriptors; no wmapd yet. @wmapd: its
  * path, absolute, the caller's, constant. @name: where clients connect:
- * "@abstract", an absolute path, or NULL for an abstract one that nobody has. @quiet: wmapd has no standard error.
- * $WMAP_ORPHAN is read here. NULL: it failed.
+ * "@abstract", an absolute path, or NULL for an abstract one that nobody has.
+ * @quiet: wmapd has no standard error. $WMAP_ORPHAN is read here. NULL: it
+ * failed.
  */
 struct keeper *keeper_create(const char *wmapd, const char *name, bool quiet);
 

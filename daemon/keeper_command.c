@@ -4,9 +4,9 @@
  *
  * For the library, which starts it when a process that has a pager thread forks
  * for the first time. It forks itself away: the starter waits for a process
- * that ends when the socket can be connected to (or 125, after a message). One byte
- * goes to descriptor N when wmapd is ready, an end of file without one tells
- * that it never was.
+ * that ends when the socket can be connected to (or with 125, after a message).
+ * One byte goes to descriptor N when wmapd is ready; an end of file without one
+ * tells that it never was.
  *
  * N stays open, and somebody has its other end. As long as that is open wmapd
  * waits for clients; afterwards it ends with its last one, and the keeper, too.

@@ -6,15 +6,15 @@
  * with all signals as they are by default. The program's preload library is not
  * for it. It has our limits: the keeper has raised that of descriptors.
  *
- * Descriptors go to 3, 4, …, where others of them may be. So first those that
- * lie in the way go up, beyond the last place; then each has a free place, or
- * one that holds nothing that is still needed.
+ * Descriptors go to 3, 4, …, where others of them may be: those two change
+ * places. There may be nearly as many of them as the limit allows.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -26,36 +26,60 @@
 
 /* ---- In the child ------------------------------------------------------- */
 
-static bool make_way(struct kept *kept)
+/* By number: the index in kept of what is there, or -1. malloc'd, or NULL. */
+static int *map_places(const struct kept *kept)
 {
-	int beyond = FIRST + (int)kept->n;
+	int most = FIRST + (int)kept->n, *map;
 	size_t i;
 
-	for (i = 0; i < kept->n; i++) {
-		int *fd = &kept->fds[i].fd, old = *fd;
+	for (i = 0; i < kept->n; i++)
+		if (kept->fds[i].fd > most)
+			most = kept->fds[i].fd;
+	map = malloc((most + 1) * sizeof(*map));
+	if (!map)
+		return NULL;
+	memset(map, -1, (most + 1) * sizeof(*map));
+	for (i = 0; i < kept->n; i++)
+		map[kept->fds[i].fd] = (int)i;
+	return map;
+}
 
-		if (old == FIRST + (int)i || old >= beyond)
-			continue;
-		*fd = fcntl(old, F_DUPFD_CLOEXEC, beyond);
-		if (*fd < 0)
+/* If another is there, they change places. It takes one descriptor more. */
+static bool take_place(struct kept *kept, int *map, size_t i)
+{
+	int place = FIRST + (int)i, fd = kept->fds[i].fd, other = map[place];
+	int spare = -1;
+
+	if (fd == place)
+		return fcntl(fd, F_SETFD, 0) == 0;
+	if (other >= 0) {
+		spare = fcntl(place, F_DUPFD_CLOEXEC, FIRST);
+		if (spare < 0)
 			return false;
-		close(old);
 	}
+	if (dup2(fd, place) < 0)
+		return false;
+	if (other < 0) {
+		close(fd);
+	} else {
+		dup3(spare, fd, O_CLOEXEC);
+		close(spare);
+		kept->fds[other].fd = fd;
+	}
+	map[fd] = other;
 	return true;
 }
 
-static bool put_in_place(const struct kept *kept)
+static bool put_in_place(struct kept *kept)
 {
+	int *map = map_places(kept);
+	bool done = map != NULL;
 	size_t i;
 
-	for (i = 0; i < kept->n; i++) {
-		int fd = kept->fds[i].fd, place = FIRST + (int)i;
-
-		if (fd == place ? fcntl(fd, F_SETFD, 0) < 0 :
-				  dup2(fd, place) < 0)
-			return false;
-	}
-	return close_range(FIRST + (unsigned)kept->n, ~0u, 0) == 0;
+	for (i = 0; done && i < kept->n; i++)
+		done = take_place(kept, map, i);
+	free(map);
+	return done && close_range(FIRST + (unsigned)kept->n, ~0u, 0) == 0;
 }
 
 static bool set_standard(bool quiet)
@@ -108,7 +132,7 @@ __attribute__((noreturn)) static void become(const struct spawn *spawn,
 	if (getppid() != parent)
 		_exit(0); /* it died before that */
 	reset_signals();
-	if (chdir("/") == 0 && make_way(kept) && set_standard(spawn->quiet) &&
+	if (chdir("/") == 0 && set_standard(spawn->quiet) &&
 	    put_in_place(kept) && set_environment(spawn, kept))
 		execl(spawn->path, spawn->path, "--private", spawn->option,
 		      NULL);

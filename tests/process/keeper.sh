@@ -19,7 +19,7 @@ ask() {
 	timeout 20 "$player" ask "$address" "$1"
 }
 
-# start_keeper [VARIABLE=VALUE…]: descriptor $lease is what holds it; its byte
+# start_keeper [ARGUMENT OF ENV…]: descriptor $lease is what holds it; its byte
 start_keeper() {
 	rm -f "$work/lease"
 	mkfifo "$work/lease"
@@ -51,7 +51,8 @@ nothing_left() {
 
 # ---- Restart ------------------------------------------------------------
 
-start_keeper
+# A limit that allows for little more than what is stored.
+start_keeper prlimit --nofile=400:400
 expect "one byte when wmapd is ready" test "$byte" = 1
 wmapd=$(ask pid)
 keeper=$(ask keeper)
