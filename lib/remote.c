@@ -262,7 +262,8 @@ static void take_memfd(struct message *message, struct exchange *exchange)
 		message->map.memfd = memfd;
 		break;
 	case MESSAGE_MOVE:
-		message->move.memfd = memfd;
+		if (!message->move.commit)
+			message->move.memfd = memfd;
 		break;
 	case MESSAGE_FRAME:
 		message->frame.memfd = memfd;

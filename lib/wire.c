@@ -328,6 +328,8 @@ void wire_take(const struct wire_reply *reply, struct message *message)
 		message->unmap.regrow = args[1];
 		break;
 	case MESSAGE_MOVE:
+		if (message->move.commit) /* what was told by the look */
+			break;
 		message->move.prot = (int)args[0];
 		message->move.flags = (int)args[1];
 		message->move.memfd_offset = args[2];

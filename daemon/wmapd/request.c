@@ -53,20 +53,22 @@ static int check_uffd(int fd)
 	return 0;
 }
 
-/* A regular file that may be read, and can be written in the middle. */
-static int check_file(int fd, struct stat *stat, bool *writable)
+/* What to map: a regular file that may be read, and can be written in the middle. */
+static int check_mappable(int flags)
 {
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0 || fstat(fd, stat) != 0)
-		return -errno;
-	if (!S_ISREG(stat->st_mode))
-		return -ENODEV;
 	if (flags & (O_PATH | O_APPEND | O_DIRECT) ||
 	    (flags & O_ACCMODE) == O_WRONLY)
 		return -EACCES;
-	*writable = (flags & O_ACCMODE) == O_RDWR;
 	return 0;
+}
+
+/* Who says that it writes may hold write-backs up; the rest harms nobody. */
+static int check_proof(enum message_kind kind, int flags)
+{
+	if (kind != MESSAGE_FILE_WRITING ||
+	    (!(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY))
+		return 0;
+	return -EACCES;
 }
 
 /* ---- Messages -------------------------------------------------------------------- */
@@ -175,23 +177,25 @@ static int make_room(struct conn *conn)
 static int take_file(struct message *message, int fd)
 {
 	struct stat stat;
-	bool writable = false;
-	int error = check_file(fd, &stat, &writable);
+	int error, flags = fcntl(fd, F_GETFL);
 
-	if (error)
-		return error;
+	if (flags < 0 || fstat(fd, &stat) != 0)
+		return -errno;
+	if (!S_ISREG(stat.st_mode))
+		return -ENODEV;
 	if (message->kind != MESSAGE_MAP) {
-		if (message->kind != MESSAGE_FILE_SYNC && !writable)
-			return -EACCES;
 		message->file.dev = stat.st_dev;
 		message->file.ino = stat.st_ino;
 		if (message->kind == MESSAGE_FILE_LENGTH)
 			message->file.length = (uint64_t)stat.st_size;
-		return 0;
+		return check_proof(message->kind, flags);
 	}
+	error = check_mappable(flags);
+	if (error)
+		return error;
 	message->map.dev = stat.st_dev;
 	message->map.ino = stat.st_ino;
-	message->map.writable = writable;
+	message->map.writable = (flags & O_ACCMODE) == O_RDWR;
 	message->map.file = fd;
 	return 0;
 }

@@ -75,6 +75,19 @@ static int create_hints(struct hints **hints)
 	return fd;
 }
 
+/* What the kernel can is the same for a client's uffd. */
+static int kernel_features(unsigned *features)
+{
+	unsigned kernel;
+	int fd = sys_uffd_open(&kernel);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	*features |= kernel;
+	return 0;
+}
+
 int server_create(int listen, struct server *server)
 {
 	struct hints *hints = NULL;
@@ -87,6 +100,9 @@ int server_create(int listen, struct server *server)
 	if (server->hints < 0)
 		return server->hints;
 	error = pager_create(hints, &server->pager, &server->features);
+	if (error)
+		return error;
+	error = kernel_features(&server->features);
 	if (error)
 		return error;
 	error = loop_own(server->pager->loop);

@@ -6,6 +6,7 @@
 . "$WMAP_SOURCE/tests/support/process.bash" || exit 1
 
 same_all ends
+same_all child
 
 for name in returns underscore_exits quick_exits execs_l execs_vp; do
 	under_wmap "$work/run" "$programs/ends" $name "$work/file"
@@ -30,11 +31,4 @@ done
 under_wmap "$work/run" "$programs/ends" segv_kills "$work/file"
 expect "a program that dies of it still reports" loaded "$work/run.json"
 
-# A file mapping is kept out of a child: a touch is SIGSEGV, never zeros.
-under_wmap "$work/run" "$programs/child" touches_in_a_child "$work/file"
-expect "a child that touches a file mapping gets SIGSEGV" \
-	grep -qx 'killed by SEGV' "$work/run.out"
-under_wmap "$work/run" "$programs/child" wants_it_in_a_child "$work/file"
-expect "MADV_DOFORK changes nothing" \
-	grep -qx 'killed by SEGV' "$work/run.out"
 finish

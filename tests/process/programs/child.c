@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A child that touches what its parent mapped: not the same under wmap yet */
+/* A child that touches what its parent mapped */
 #include "scenario.h"
 
 static void touch_in_child(const char *p)
