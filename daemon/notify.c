@@ -49,6 +49,11 @@ bool notify_name_valid(const char *name)
 	return length > 0 && length <= NOTIFY_NAME_MAX;
 }
 
+bool notify_is_heard(void)
+{
+	return notify.socket >= 0;
+}
+
 /* ---- Telling ------------------------------------------------------------ */
 
 static int set_address(const char *name)

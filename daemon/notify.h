@@ -20,6 +20,9 @@ bool notify_name_valid(const char *name);
 int notify_open(void);
 void notify_close(void);
 
+/* Is there somebody who keeps what is stored? */
+bool notify_is_heard(void);
+
 int notify_ready(void);
 int notify_status(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));

@@ -39,6 +39,10 @@ bool books_closing(struct space *space, uint64_t start, uint64_t end);
 /* The object of a file that is mapped, or NULL. */
 struct object *books_find_file(struct pager *pager, uint64_t dev, uint64_t ino);
 
+/* @object is the file's from now on: it is found, and hinted at. */
+void books_file_known(struct pager *pager, struct object *object, uint64_t dev,
+		      uint64_t ino);
+
 /* From the first mapping that may store on, no other pager writes back. */
 int books_lock(struct object *object);
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "books.h"
+#include "ledger.h"
 #include "sys.h"
 
 /* ---- Moving and resizing -----------------------------------------------------------*/
@@ -82,11 +83,29 @@ static int move_elsewhere(struct mapping *mapping,
 	return error;
 }
 
+/* A pager that has died may have done it. */
+static bool is_done(const struct message *message)
+{
+	const struct mapping *mapping =
+		space_find(message->space, message->move.new_address);
+
+	return message->move.commit && mapping &&
+	       mapping->start == message->move.new_address &&
+	       mapping->length == message->move.new_length &&
+	       (message->move.new_address != message->address ||
+		message->length != message->move.new_length);
+}
+
 void books_move(struct message *message)
 {
 	struct mapping *mapping;
-	int error = find_whole(message->space, message, &mapping);
+	int error;
 
+	if (message->again && is_done(message)) {
+		message_answer(message, 0);
+		return;
+	}
+	error = find_whole(message->space, message, &mapping);
 	if (error) {
 		message_answer(message, error);
 		return;
@@ -124,9 +143,10 @@ static int protect_mapping(struct mapping *mapping, int prot)
 		if (!error)
 			error = mapping_track(mapping);
 	}
-	if (!error)
-		mapping->prot = prot;
-	return error;
+	if (error)
+		return error;
+	mapping->prot = prot;
+	return ledger_mapping(mapping);
 }
 
 /* A piece that is protected differently becomes a mapping of its own. */

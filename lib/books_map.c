@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "books.h"
+#include "ledger.h"
 #include "mem.h"
 #include "sys.h"
 
@@ -48,6 +49,19 @@ static int open_file(const struct message *message, struct wmap_store **store)
 	return error;
 }
 
+void books_file_known(struct pager *pager, struct object *object, uint64_t dev,
+		      uint64_t ino)
+{
+	object->dev = dev;
+	object->ino = ino;
+	list_add(hash_of(pager, dev, ino), &object->link);
+	object->counts[0] = &pager->hints->n_files;
+	object->counts[1] = &pager->hints->files[pager_hash(dev, ino)];
+	for (int i = 0; i < 2; i++)
+		atomic_fetch_add_explicit(object->counts[i], 1,
+					  memory_order_relaxed);
+}
+
 static int object_of_new_file(struct pager *pager,
 			      const struct message *message,
 			      struct object **result)
@@ -62,17 +76,15 @@ static int object_of_new_file(struct pager *pager,
 	wmap_store_put(store);
 	if (error)
 		return error;
-	object->dev = message->map.dev;
-	object->ino = message->map.ino;
-	list_add(hash_of(pager, object->dev, object->ino), &object->link);
-	object->counts[0] = &pager->hints->n_files;
-	object->counts[1] =
-		&pager->hints->files[pager_hash(object->dev, object->ino)];
-	for (int i = 0; i < 2; i++)
-		atomic_fetch_add_explicit(object->counts[i], 1,
-					  memory_order_relaxed);
-	*result = object;
-	return 0;
+	books_file_known(pager, object, message->map.dev, message->map.ino);
+	error = ledger_object(pager->ledger, object);
+	if (!error)
+		error = ledger_file(object, message->map.file);
+	if (error)
+		object_put(object);
+	else
+		*result = object;
+	return error;
 }
 
 /*
@@ -98,7 +110,7 @@ static int make_writable(struct object *object, const struct message *message)
 		return error;
 	wmap_store_put(object->store);
 	object->store = store;
-	return 0;
+	return ledger_file(object, message->map.file);
 }
 
 static int object_of_file(struct pager *pager, const struct message *message,
@@ -139,12 +151,16 @@ static int object_of(struct pager *pager, const struct message *message,
 		     struct object **result)
 {
 	bool plain = message->map.flags & WMAP_PRIVATE;
+	int error;
 
 	if (message->map.file >= 0)
 		return object_of_file(pager, message, result);
 	if (message->map.store)
 		return object_of_store(pager, message->map.store, result);
-	return object_create(NULL, plain, result);
+	error = object_create(NULL, plain, result);
+	if (!error)
+		error = ledger_object(message->pager->ledger, *result);
+	return error;
 }
 
 /* From the first mapping that may store on, no other pager writes back. */
@@ -223,13 +239,40 @@ err_object:
 	return error;
 }
 
+/*
+ * Nobody maps where something is mapped. Who asks again, as the pager that it
+ * asked first has died, finds its own mapping there, which shows nothing yet.
+ */
+static int make_way(const struct message *message)
+{
+	struct space *space = message->space;
+	uint64_t start = message->address, end = message_end(message);
+	size_t i = space_lower(space, start);
+	struct mapping *there;
+
+	if (i == space->n || space->entries[i].start >= end)
+		return 0;
+	there = space->entries[i].mapping;
+	if (!message->again || there->start != start || there->end != end)
+		return -EEXIST;
+	fills_forget(there);
+	faults_release(there);
+	space_remove(there);
+	return 0;
+}
+
 void books_map(struct message *message)
 {
 	struct pager *pager = message->pager;
-	struct object *object;
+	struct object *object = NULL;
 	int error = object_of(pager, message, &object);
 	bool stores;
 
+	if (!error) {
+		error = make_way(message);
+		if (error)
+			object_put(object);
+	}
 	if (error) {
 		message_answer(message, error);
 		return;

@@ -94,6 +94,11 @@ const struct hints *client_hints(void)
 	return atomic_load_explicit(&hints, memory_order_acquire);
 }
 
+bool client_is_remote(void)
+{
+	return way == REMOTE;
+}
+
 /* The thread's are the pager's own. */
 void client_memfd_done(int memfd)
 {

@@ -45,6 +45,9 @@ int client_uffd(void);
 struct hints;
 const struct hints *client_hints(void);
 
+/* Is the pager in another process? */
+bool client_is_remote(void);
+
 /* The memfd of an answer was used: the pager's, or a copy of our own. */
 void client_memfd_done(int memfd);
 

@@ -229,6 +229,32 @@ static int unmap_booked(struct message *message, uint64_t address,
 	return error;
 }
 
+/* As two requests, of which each may be made again if wmapd dies meanwhile. */
+static int unmap_found(uint64_t address)
+{
+	struct wmap_mapping_info info;
+	struct message message = {
+		.kind = MESSAGE_LIST,
+		.address = address,
+		.list = { .infos = &info, .room = 1, .nearest = true },
+	};
+	int error = client_call(&message);
+
+	if (error)
+		return error;
+	if (!message.list.count || (uint64_t)info.addr != address)
+		return -EINVAL;
+	message = (struct message){
+		.kind = MESSAGE_UNMAP,
+		.address = address,
+		.length = page_up(info.length),
+	};
+	error = client_call(&message);
+	if (!error)
+		error = unmap_booked(&message, address, message.unmap.mapped);
+	return error;
+}
+
 int client_unmap_exact(uint64_t address)
 {
 	struct message message = {
@@ -236,8 +262,11 @@ int client_unmap_exact(uint64_t address)
 		.address = address,
 		.unmap.exact = true,
 	};
-	int error = client_call(&message);
+	int error;
 
+	if (client_is_remote())
+		return unmap_found(address);
+	error = client_call(&message);
 	if (error)
 		return error == -ESRCH ? -EINVAL : error;
 	return unmap_booked(&message, address, message.unmap.mapped);

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "ledger.h"
 #include "mem.h"
 #include "object.h"
 #include "sys.h"
@@ -41,19 +43,12 @@ static int memfd_open(void)
 	return memfd;
 }
 
-int object_create(struct wmap_store *store, bool plain, struct object **result)
+static int create(struct wmap_store *store, int memfd, struct object **result)
 {
 	struct object *object = mem_alloc(sizeof(*object));
-	int memfd = -1;
 
 	if (!object)
 		return -ENOMEM;
-	if (!plain)
-		memfd = memfd_open();
-	if (!plain && memfd < 0) {
-		mem_free(object, sizeof(*object));
-		return memfd;
-	}
 	list_init(&object->link);
 	list_init(&object->mappings);
 	list_init(&object->fills);
@@ -65,6 +60,60 @@ int object_create(struct wmap_store *store, bool plain, struct object **result)
 	object->store = store ? wmap_store_get(store) : NULL;
 	*result = object;
 	return 0;
+}
+
+int object_create(struct wmap_store *store, bool plain, struct object **result)
+{
+	int error, memfd = plain ? -1 : memfd_open();
+
+	if (!plain && memfd < 0)
+		return memfd;
+	error = create(store, memfd, result);
+	if (error && !plain)
+		sys_call(SYS_close, memfd);
+	return error;
+}
+
+/* The pages that a memfd has, run by run. */
+static int find_pages(struct object *object, enum page_state state)
+{
+	long from = 0, to;
+	int error = 0;
+
+	while (!error) {
+		from = sys_call(SYS_lseek, object->memfd, from, SEEK_DATA);
+		if (from < 0)
+			return from == -ENXIO ? 0 : (int)from;
+		to = sys_call(SYS_lseek, object->memfd, from, SEEK_HOLE);
+		if (to < 0)
+			return (int)to;
+		for (; from < to && !error; from += (long)PAGE) {
+			struct page none = { (uint64_t)from >> PAGE_SHIFT,
+					     PAGE_ABSENT, 0 };
+
+			error = object_set(object, none, state, 0);
+		}
+	}
+	return error;
+}
+
+int object_adopt(struct wmap_store *store, int memfd, bool dirty,
+		 struct object **result)
+{
+	struct stat stat;
+	int error = (int)sys_call(SYS_fstat, memfd, &stat);
+
+	if (!error)
+		error = create(store, memfd, result);
+	if (error) {
+		sys_call(SYS_close, memfd);
+		return error;
+	}
+	(*result)->n_pages = (uint64_t)stat.st_size >> PAGE_SHIFT;
+	error = find_pages(*result, dirty ? PAGE_DIRTY : PAGE_CLEAN);
+	if (error)
+		object_put(*result);
+	return error;
 }
 
 struct object *object_get(struct object *object)
@@ -79,6 +128,7 @@ void object_put(struct object *object)
 		return;
 	assert(list_empty(&object->mappings) && list_empty(&object->fills) &&
 	       list_empty(&object->writebacks));
+	ledger_object_gone(object);
 	list_del(&object->link);
 	list_del(&object->sick);
 	for (int i = 0; i < 2 && object->counts[i]; i++)

@@ -64,6 +64,9 @@ struct object {
 	int error;	      /* of a write that nobody was told of yet, or 0 */
 	uint64_t writebacks_done; /* pages */
 	uint64_t write_errors;	  /* writes that failed */
+	struct ledger *ledger;	  /* that it is recorded in, or NULL */
+	uint64_t id, opened; /* its number there; times its file was opened */
+	uint32_t slot;
 };
 
 #define VIEW_OWN PAGES_VIEWS
@@ -78,6 +81,11 @@ struct view {
 
 /* -ENOMEM, -EMFILE …  @store is referenced; NULL for zeros. */
 int object_create(struct wmap_store *store, bool plain, struct object **object);
+
+/* One whose memory was another pager's: takes @memfd over, also on failure. Its
+   pages are CLEAN, or DIRTY if they may have been stored to. */
+int object_adopt(struct wmap_store *store, int memfd, bool dirty,
+		 struct object **object);
 struct object *object_get(struct object *object);
 void object_put(struct object *object);
 

@@ -41,6 +41,7 @@ struct pager {
 	struct space *home; /* that of its own process, or NULL */
 	struct list objects[OBJECT_HASHES]; /* with a key, by it */
 	struct hints *hints;
+	struct ledger *ledger; /* or NULL */
 	struct staging staging;
 	struct list hungry;	/* fill.waiting: for a buffer */
 	struct list prefetches; /* prefetch.link */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "ledger.h"
 #include "mem.h"
 #include "space.h"
 #include "sys.h"
@@ -126,6 +127,12 @@ int space_add(struct space *space, struct mapping *mapping)
 	if (error)
 		return error;
 	mapping->space = space;
+	if (!mapping->slot) /* a predecessor's is there already */
+		error = ledger_mapping(mapping);
+	if (error) {
+		view_put(mapping->view);
+		return error;
+	}
 	list_init(&mapping->held);
 	list_add(&mapping->object->mappings, &mapping->of_object);
 	insert(space, mapping);
@@ -145,6 +152,7 @@ static void free_mapping(struct mapping *mapping)
 void space_remove(struct mapping *mapping)
 {
 	assert(list_empty(&mapping->held));
+	ledger_mapping_gone(mapping);
 	take_out(mapping->space, mapping);
 	free_mapping(mapping);
 }
@@ -204,20 +212,24 @@ int space_split(struct mapping *mapping, uint64_t address)
 	upper->first = mapping_page(mapping, address);
 	upper->length = mapping->length - (address - mapping->start);
 	upper->faults = upper->fills = upper->errors = 0;
+	upper->slot = 0;
 	if (mapping->object->memfd < 0)
 		error = split_plain(mapping, upper);
+	if (!error && mapping->object->memfd >= 0) {
+		object_get(upper->object);
+		view_get(upper->view);
+	}
+	if (!error)
+		error = ledger_mapping(upper);
 	if (error) {
 		mem_free(upper, sizeof(*upper));
 		return error;
-	}
-	if (mapping->object->memfd >= 0) {
-		object_get(upper->object);
-		view_get(upper->view);
 	}
 	take_out(mapping->space, mapping);
 	mapping->end = address;
 	mapping->length = address - mapping->start;
 	mapping->growing = false;
+	ledger_mapping(mapping); /* at worst upper counts where both are */
 	insert(mapping->space, mapping);
 	insert(mapping->space, upper);
 	list_add(&upper->object->mappings, &upper->of_object);
@@ -270,7 +282,7 @@ int space_move(struct mapping *mapping, uint64_t start, uint64_t length)
 	mapping->length = length;
 	mapping->view->end = max_u64(mapping->view->end, end_page);
 	insert(mapping->space, mapping);
-	return 0;
+	return ledger_mapping(mapping);
 }
 
 /* ---- Copying ----------------------------------------------------------------- */
@@ -324,6 +336,7 @@ static int copy_mapping(const struct mapping *from, struct space *to)
 	if (!mapping)
 		return -ENOMEM;
 	*mapping = *from;
+	mapping->slot = 0;
 	list_init(&mapping->of_object);
 	mapping->closing = mapping->alone = false;
 	mapping->n_loaded = 0;

@@ -56,6 +56,7 @@ struct mapping {
 	bool growing; /* GROWSUP, and the page at end is ours to grow into */
 	uint64_t n_loaded; /* pages that its view has and that are present */
 	uint64_t faults, fills, errors;
+	uint32_t slot; /* in the ledger */
 };
 
 /* One message of the kernel: a thread sleeps at address, or will have been
@@ -86,6 +87,8 @@ struct space {
 	int sigbus; /* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;
 	size_t n, room;
+	struct ledger *ledger;	 /* its pager's, or NULL */
+	uint64_t id;		 /* in the ledger */
 	struct wmap_stats stats; /* what is counted for this process */
 };
 

@@ -252,11 +252,16 @@ static void welcome(struct conn *conn)
 		close(fd);
 }
 
-static void hello(struct conn *conn, int uffd)
+static void hello(struct conn *conn, int uffd, bool again)
 {
 	struct session *session;
 	int error = conn->session ? -EPROTO : check_uffd(uffd);
 
+	if (again && conn->session && !conn->session->embryo) {
+		close(uffd);
+		welcome(conn);
+		return;
+	}
 	if (!error)
 		error = session_create(conn->server, conn->uid, conn->pid, uffd,
 				       &session);
@@ -269,22 +274,30 @@ static void hello(struct conn *conn, int uffd)
 	welcome(conn);
 }
 
-static void join(struct conn *conn, const struct wire_request *request)
+static void join(struct conn *conn, const struct wire_request *request,
+		 bool again)
 {
 	struct session *session;
 	int error = -EPROTO;
 
 	session = session_find(conn->server, conn->uid, request->args);
-	if (session && !conn->session)
+	if (session && again && conn->session == session)
+		error = 0;
+	else if (session && !conn->session)
 		error = session_take(session, conn);
 	answer(conn, error);
 }
 
-static void attach(struct conn *conn, int uffd, pid_t pid)
+static void attach(struct conn *conn, int uffd, pid_t pid, bool again)
 {
 	struct session *session = conn->session;
 	int error = check_uffd(uffd);
 
+	if (again && session && !session->embryo) {
+		close(uffd);
+		welcome(conn);
+		return;
+	}
 	if (!session || !session->embryo)
 		error = -EPROTO;
 	if (!error)
@@ -394,16 +407,17 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		    int *fds, unsigned n_fds, pid_t pid)
 {
 	int fd = n_fds ? fds[0] : -1;
+	bool again = request->flags & WIRE_AGAIN;
 
 	switch ((unsigned)request->kind) {
 	case WIRE_HELLO:
-		hello(conn, fd);
+		hello(conn, fd, again);
 		break;
 	case WIRE_JOIN:
-		join(conn, request);
+		join(conn, request, again);
 		break;
 	case WIRE_ATTACH:
-		attach(conn, fd, pid);
+		attach(conn, fd, pid, again);
 		break;
 	case WIRE_FORK:
 		do_fork(conn);

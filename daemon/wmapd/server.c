@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../notify.h"
+#include "ledger.h"
 #include "mem.h"
 #include "sys.h"
 #include "wmapd.h"
@@ -60,19 +62,60 @@ static void accept_all(struct watch *watch)
 
 /* ---- Beginning and end --------------------------------------------------------- */
 
-static int create_hints(struct hints **hints)
+/* Memory that outlives us. */
+static int memory_open(const char *name)
 {
-	size_t size = page_up(sizeof(**hints));
-	int fd = memfd_create("wmap-hints", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0 || fchmod(fd, 0600) != 0)
+		return -errno;
+	notify_store(name, fd);
+	return fd;
+}
+
+/* While a predecessor's objects are being taken over each file may be mapped. */
+#define ANY_FILE (1u << 20)
+
+static void hint(struct hints *hints, unsigned by)
+{
+	atomic_fetch_add(&hints->n_files, by);
+	for (size_t i = 0; i < OBJECT_HASHES; i++)
+		atomic_fetch_add(&hints->files[i], by);
+}
+
+static void hint_reset(struct hints *hints)
+{
+	atomic_store(&hints->n_files, ANY_FILE);
+	for (size_t i = 0; i < OBJECT_HASHES; i++)
+		atomic_store(&hints->files[i], ANY_FILE);
+}
+
+static int show_hints(struct server *server)
+{
+	size_t size = page_up(sizeof(*server->shown));
 	void *at = MAP_FAILED;
 
-	if (fd >= 0 && fchmod(fd, 0600) == 0 && ftruncate(fd, (off_t)size) == 0)
-		at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			  0);
+	if (ftruncate(server->hints, (off_t)size) == 0)
+		at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  server->hints, 0);
 	if (at == MAP_FAILED)
 		return -errno;
-	*hints = at;
-	return fd;
+	server->shown = at;
+	hint_reset(at);
+	return 0;
+}
+
+/* Who is supervised by nobody needs no ledger. */
+static int open_ledger(struct server *server, int ledger)
+{
+	if (!notify_is_heard())
+		return 0;
+	if (ledger < 0)
+		ledger = memory_open("ledger");
+	if (ledger < 0)
+		return ledger;
+	return ledger_open(ledger, notify_store, notify_remove,
+			   &server->ledger);
 }
 
 /* What the kernel can is the same for a client's uffd. */
@@ -88,20 +131,25 @@ static int kernel_features(unsigned *features)
 	return 0;
 }
 
-int server_create(int listen, struct server *server)
+int server_create(int listen, int hints, int ledger, struct server *server)
 {
-	struct hints *hints = NULL;
 	int error;
 
 	memset(server, 0, sizeof(*server));
 	list_init(&server->sessions);
 	list_init(&server->strangers);
-	server->hints = create_hints(&hints);
+	server->hints = hints >= 0 ? hints : memory_open("hints");
 	if (server->hints < 0)
 		return server->hints;
-	error = pager_create(hints, &server->pager, &server->features);
+	error = show_hints(server);
+	if (!error)
+		error = open_ledger(server, ledger);
+	if (!error)
+		error = pager_create(server->shown, &server->pager,
+				     &server->features);
 	if (error)
 		return error;
+	server->pager->ledger = server->ledger;
 	error = kernel_features(&server->features);
 	if (error)
 		return error;
@@ -115,6 +163,7 @@ int server_create(int listen, struct server *server)
 
 void server_run(struct server *server)
 {
+	hint(server->shown, -ANY_FILE);
 	pager_run(server->pager);
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "books.h"
+#include "ledger.h"
 #include "mem.h"
 #include "sys.h"
 #include "wmapd.h"
@@ -36,6 +37,7 @@ void session_put(struct session *session)
 	if (--session->references)
 		return;
 	list_del(&session->link);
+	ledger_space_gone(server->ledger, space->id, session->slot);
 	prefetch_forget(space);
 	list_del(&space->link);
 	if (space->uffd >= 0)
@@ -123,6 +125,8 @@ void session_leave(struct conn *conn)
 	struct session *session = conn->session;
 
 	conn->session = NULL;
+	ledger_conn_gone(session->server->ledger, session->space->id,
+			 conn->number);
 	list_del(&conn->link);
 	session->n_conns--;
 	if (!session->n_conns && !session->ending)
@@ -131,8 +135,19 @@ void session_leave(struct conn *conn)
 
 /* ---- Its beginning ------------------------------------------------------------- */
 
-int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
-		   struct session **result)
+static void free_session(struct session *session)
+{
+	struct space *space = session->space;
+
+	if (space) {
+		list_del(&space->link);
+		mem_free(space, sizeof(*space));
+	}
+	mem_free(session, sizeof(*session));
+}
+
+static int create(struct server *server, uid_t uid, pid_t pid,
+		  struct session **result)
 {
 	struct session *session = mem_alloc(sizeof(*session));
 	int error;
@@ -143,22 +158,64 @@ int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
 	session->uid = uid;
 	session->pid = pid;
 	session->references = 1; /* until its end */
-	session->embryo = uffd < 0;
-	session->id = ++server->sessions_ever;
+	session->embryo = true;
+	list_init(&session->link);
 	list_init(&session->conns);
 	list_init(&session->promises);
-	if (getrandom(session->token, sizeof(session->token), 0) !=
-	    sizeof(session->token)) {
-		mem_free(session, sizeof(*session));
-		return -EAGAIN;
-	}
-	error = pager_space_create(server->pager, uffd, server->features,
+	error = pager_space_create(server->pager, -1, server->features,
 				   &session->space);
 	if (error) {
-		mem_free(session, sizeof(*session));
+		free_session(session);
 		return error;
 	}
 	session->space->foreign = uid != geteuid();
+	session->space->ledger = server->ledger;
+	*result = session;
+	return 0;
+}
+
+int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
+		   struct session **result)
+{
+	struct session *session;
+	int error = create(server, uid, pid, &session);
+
+	if (error)
+		return error;
+	if (getrandom(session->token, sizeof(session->token), 0) !=
+	    sizeof(session->token))
+		error = -EAGAIN;
+	if (!error)
+		error = ledger_space(server->ledger, session->token, uid,
+				     (uint32_t)pid, &session->space->id,
+				     &session->slot);
+	if (!error && uffd >= 0) {
+		error = session_attach(session, pid, uffd);
+		if (error)
+			ledger_drop(server->ledger, session->slot);
+	}
+	if (error) {
+		free_session(session);
+		return error;
+	}
+	list_add(&server->sessions, &session->link);
+	*result = session;
+	return 0;
+}
+
+int session_adopt(struct server *server, const struct record *record,
+		  struct session **result)
+{
+	struct session *session;
+	int error = create(server, record->of_space.uid,
+			   (pid_t)record->of_space.pid, &session);
+
+	if (error)
+		return error;
+	session->token[0] = record->of_space.token[0];
+	session->token[1] = record->of_space.token[1];
+	session->slot = record->slot;
+	session->space->id = record->id;
 	list_add(&server->sessions, &session->link);
 	*result = session;
 	return 0;
@@ -173,6 +230,12 @@ int session_take(struct session *session, struct conn *conn)
 	list_add(&session->conns, &conn->link);
 	conn->session = session;
 	session->n_conns++;
+	if (!conn->number) { /* no predecessor's */
+		conn->number = ++session->conns_ever;
+		ledger_conn(session->server->ledger, session->space->id,
+			    conn->number, conn->watch.fd);
+	}
+	session->conns_ever = max_u64(session->conns_ever, conn->number);
 	return 0;
 }
 
@@ -192,6 +255,7 @@ int session_attach(struct session *session, pid_t pid, int uffd)
 
 	if (error)
 		return error;
+	ledger_uffd(session->server->ledger, session->space->id, uffd);
 	session->embryo = false;
 	session->pid = pid;
 	return 0;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../notify.h"
+#include "mem.h"
 #include "wmap/wmap.h"
 #include "wmapd.h"
 
@@ -150,41 +151,52 @@ static int listen_at(const char *name)
 /* ---- What was inherited ---------------------------------------------------------- */
 
 struct received {
-	int listen;
+	int listen, hints, ledger; /* or -1 */
+	struct list rest;	   /* struct taken: a predecessor's */
 };
 
+static void take_rest(struct received *received, const char *name, int fd)
+{
+	struct taken *taken = mem_alloc(sizeof(*taken));
+
+	if (!taken || strlen(name) >= sizeof(taken->name)) {
+		say("a descriptor named %s is of no use", name);
+		close(fd);
+		mem_free(taken, sizeof(*taken));
+		return;
+	}
+	strcpy(taken->name, name);
+	taken->fd = fd;
+	list_add(&received->rest, &taken->link);
+}
+
+/* systemd names the socket after its unit, or not at all. */
 static void take(void *context, const char *name, int fd)
 {
 	struct received *received = context;
 
 	if (received->listen < 0 &&
 	    (!strcmp(name, "listen") || !strcmp(name, "wmap.socket") ||
-	     !strcmp(name, "unknown"))) {
+	     !strcmp(name, "unknown")))
 		received->listen = fd;
-		return;
-	}
-	say("a descriptor named %s is of no use", name);
-	close(fd);
+	else if (received->hints < 0 && !strcmp(name, "hints"))
+		received->hints = fd;
+	else if (received->ledger < 0 && !strcmp(name, "ledger"))
+		received->ledger = fd;
+	else
+		take_rest(received, name, fd);
 }
 
-/* The listening socket, and the name to remove at the end (or NULL). */
-static int find_socket(const struct options *options, char *path, size_t size,
-		       bool *mine)
+/* Where to listen if no socket was inherited; false: nowhere, it was said. */
+static bool listen_anew(const struct options *options,
+			struct received *received, char *path, size_t size)
 {
-	struct received received = { -1 };
-
-	if (notify_received(take, &received) < 0)
-		return -1;
-	*mine = received.listen < 0;
-	if (!*mine) {
-		fcntl(received.listen, F_SETFL, O_NONBLOCK);
-		return received.listen;
-	}
 	if (options->socket)
 		snprintf(path, size, "%s", options->socket);
 	else if (!default_path(path, size))
-		return -1;
-	return listen_at(path);
+		return false;
+	received->listen = listen_at(path);
+	return received->listen >= 0;
 }
 
 /* ---- Signals --------------------------------------------------------------------- */
@@ -246,32 +258,44 @@ static void prepare(void)
 	wmap_log_set(log_to_stderr, NULL);
 }
 
+static int start(struct server *server, struct signals *signals,
+		 struct received *received)
+{
+	int error = server_create(received->listen, received->hints,
+				  received->ledger, server);
+
+	if (!error)
+		error = watch_signals(signals);
+	if (!error && server->ledger)
+		error = takeover(server, &received->rest);
+	if (error)
+		say("cannot start: %s", strerror(-error));
+	return error;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = { 0 };
+	struct received received = { .listen = -1, .hints = -1, .ledger = -1 };
 	struct server server;
 	struct signals signals = { .server = &server };
 	char path[128] = "";
-	bool mine = false;
-	int fd, error;
 
 	options_read(argc, argv, &options);
 	prepare();
-	notify_open();
-	fd = find_socket(&options, path, sizeof(path), &mine);
-	if (fd < 0)
+	list_init(&received.rest);
+	if (notify_open() || notify_received(take, &received) < 0)
 		return 1;
-	error = server_create(fd, &server);
+	if (received.listen < 0 &&
+	    !listen_anew(&options, &received, path, sizeof(path)))
+		return 1;
+	fcntl(received.listen, F_SETFL, O_NONBLOCK);
 	signals.patient = options.private;
-	if (!error)
-		error = watch_signals(&signals);
-	if (error) {
-		say("cannot start: %s", strerror(-error));
+	if (start(&server, &signals, &received))
 		return 1;
-	}
 	notify_ready();
 	server_run(&server);
-	if (mine && *path != '@')
+	if (*path && *path != '@')
 		unlink(path);
 	return 0;
 }

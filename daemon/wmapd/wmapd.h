@@ -35,6 +35,8 @@ struct server {
 	struct pager *pager;
 	unsigned features;   /* of the loop */
 	int hints;	     /* the memfd of what clients may look at */
+	struct hints *shown; /* it */
+	struct ledger *ledger;
 	struct watch listen; /* the socket */
 	struct list sessions;
 	struct list strangers; /* conns without a session so far */
@@ -53,7 +55,8 @@ struct session {
 	uid_t uid;
 	pid_t pid;
 	uint64_t token[2];
-	uint64_t id;
+	uint32_t slot; /* in the ledger; the number there is space->id */
+	uint64_t conns_ever;
 	bool embryo; /* of a fork: no process is attached yet */
 	bool ending;
 	struct message end;
@@ -73,6 +76,7 @@ struct conn {
 	bool busy;	   /* a request is under way */
 	bool closed;	   /* nobody hears the answer */
 	bool gone;	   /* by the loop, too */
+	uint64_t number;   /* in the session */
 	uint64_t id, last; /* of the request under way; of the last handled */
 	struct message message;
 	void *bytes; /* the answer's payload, or NULL */
@@ -101,6 +105,11 @@ int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
 void session_get(struct session *session);
 void session_put(struct session *session);
 
+/* A predecessor's; its uffd comes later. */
+struct record;
+int session_adopt(struct server *server, const struct record *record,
+		  struct session **session);
+
 /* @conn belongs to it from now on; -EMFILE. */
 int session_take(struct session *session, struct conn *conn);
 
@@ -128,10 +137,22 @@ int session_attach(struct session *session, pid_t pid, int uffd);
 void request_handle(struct conn *conn, const struct wire_request *request,
 		    int *fds, unsigned n_fds, pid_t pid);
 
+/* ---- takeover.c ------------------------------------------------------------ */
+
+/* Descriptors by name, as the keeper gives them. */
+struct taken {
+	struct list link;
+	char name[48];
+	int fd;
+};
+
+/* All that a predecessor served is served on; @taken is empty then. */
+int takeover(struct server *server, struct list *taken);
+
 /* ---- server.c -------------------------------------------------------------- */
 
-/* @listen is taken over. */
-int server_create(int listen, struct server *server);
+/* With a predecessor's descriptors, or -1. They are taken over. */
+int server_create(int listen, int hints, int ledger, struct server *server);
 void server_run(struct server *server);
 
 /* End as soon as nobody is served any more. */

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Taking over: what a wmapd that has died served is served on
+ *
+ *   ledger + descriptors ──► objects ──► spaces, connections ──► mappings
+ *        ──► every connection is told · every sleeper is woken
+ *
+ * The keeper starts a successor when its predecessor is dead for good, so that
+ * nothing of it is on its way to a file any more, and nobody else has its names.
+ * A fault that it had read and not answered is raised again by the wake; a
+ * request by its sender, which is told (wire.h). tests/spin/handover.pml is this
+ * as a model.
+ *
+ * What is in a memfd of which a mapping may have stored counts as changed. What
+ * is nobody's any more is let go of.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../notify.h"
+#include "books.h"
+#include "ledger.h"
+#include "mem.h"
+#include "sys.h"
+#include "wmapd.h"
+
+struct all {
+	struct server *server;
+	struct list *taken;
+	struct record *records; /* copies, by slot of the copy */
+	size_t n;
+	struct object **objects; /* of records, or NULL */
+};
+
+/* ---- Descriptors ----------------------------------------------------------------- */
+
+/* The newest of that name, which becomes the caller's; or -1. */
+static int find(struct list *taken, const char *name)
+{
+	int fd = -1;
+
+	list_for_each(one, taken, struct taken, link) {
+		if (strcmp(one->name, name) != 0)
+			continue;
+		if (fd >= 0)
+			close(fd);
+		fd = one->fd;
+		list_del(&one->link);
+		mem_free(one, sizeof(*one));
+	}
+	return fd;
+}
+
+static int find_by_id(struct list *taken, char kind, uint64_t id)
+{
+	char name[48];
+
+	snprintf(name, sizeof(name), "%c%lu", kind, id);
+	return find(taken, name);
+}
+
+/* The next of those named "c3.5", with 5 in *@n: the highest; or -1. */
+static int find_part(struct list *taken, char kind, uint64_t id, uint64_t *n)
+{
+	struct taken *best = NULL;
+	char start[48];
+	size_t length;
+	int fd;
+
+	length = (size_t)snprintf(start, sizeof(start), "%c%lu.", kind, id);
+	*n = 0;
+	list_for_each(one, taken, struct taken, link)
+		if (!strncmp(one->name, start, length) &&
+		    strtoul(one->name + length, NULL, 10) > *n) {
+			best = one;
+			*n = strtoul(one->name + length, NULL, 10);
+		}
+	if (!best)
+		return -1;
+	fd = best->fd;
+	list_del(&best->link);
+	mem_free(best, sizeof(*best));
+	return fd;
+}
+
+/* Nobody's: neither here nor with the keeper. */
+static void let_go(struct list *taken)
+{
+	list_for_each(one, taken, struct taken, link) {
+		notify_remove(one->name);
+		close(one->fd);
+		list_del(&one->link);
+		mem_free(one, sizeof(*one));
+	}
+}
+
+/* ---- Records ----------------------------------------------------------------------- */
+
+static bool is_replaced(const struct all *all, const struct record *record)
+{
+	for (size_t i = 0; record->replaces && i < all->n; i++)
+		if (all->records[i].slot == record->replaces &&
+		    all->records[i].serial == record->replaces_serial)
+			return true;
+	return false;
+}
+
+/* Kinds in the order of their use; the mappings of a space by age, newest first. */
+static int compare(const void *one, const void *other)
+{
+	const struct record *a = one, *b = other;
+
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	return a->serial > b->serial ? -1 : a->serial < b->serial;
+}
+
+static int read_records(struct all *all)
+{
+	struct ledger *ledger = all->server->ledger;
+	const struct record *record;
+	uint32_t slot = 0;
+	size_t n = 0;
+
+	while (ledger_next(ledger, &slot))
+		n++;
+	all->records = calloc(n + 1, sizeof(*all->records));
+	all->objects = calloc(n + 1, sizeof(struct object *));
+	if (!all->records || !all->objects)
+		return -ENOMEM;
+	slot = 0;
+	while ((record = ledger_next(ledger, &slot)))
+		memcpy(&all->records[all->n++], record, sizeof(*record));
+	qsort(all->records, all->n, sizeof(*all->records), compare);
+	return 0;
+}
+
+/* ---- Objects ----------------------------------------------------------------------- */
+
+static bool was_stored_to(const struct all *all, uint64_t id)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->records[i].kind == RECORD_MAPPING &&
+		    all->records[i].object == id &&
+		    all->records[i].bits & RECORD_TRACKED)
+			return true;
+	return false;
+}
+
+static int open_store(int fd, struct wmap_store **store)
+{
+	bool writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
+	int error = store_file_create(fd, writable, false, NULL, store);
+
+	if (error)
+		close(fd);
+	return error;
+}
+
+/* An object without its memfd was never shown to anybody. */
+static int adopt_object(struct all *all, const struct record *record,
+			struct object **result)
+{
+	struct list *taken = all->taken;
+	int memfd = find_by_id(taken, 'm', record->id), file, error = 0;
+	bool dirty = was_stored_to(all, record->id);
+	struct wmap_store *store = NULL;
+	struct object *object;
+	uint64_t opened;
+	int64_t length;
+
+	if (memfd < 0)
+		return -ENOENT;
+	file = find_part(taken, 'f', record->id, &opened);
+	if (file >= 0)
+		error = open_store(file, &store);
+	if (error) {
+		close(memfd);
+		return error;
+	}
+	error = object_adopt(store, memfd, dirty, &object);
+	wmap_store_put(store); /* the object has it, if there is one */
+	if (error)
+		return error;
+	object->ledger = all->server->ledger;
+	object->slot = record->slot;
+	object->id = record->id;
+	object->opened = opened;
+	if (record->of_object.ino)
+		books_file_known(all->server->pager, object,
+				 record->of_object.dev, record->of_object.ino);
+	if (dirty && store)
+		error = books_lock(object);
+	length = store ? store_length(store) : 0;
+	object->length = length > 0 ? (uint64_t)length : 0;
+	*result = object;
+	return error;
+}
+
+static struct object *object_of(const struct all *all, uint64_t id)
+{
+	for (size_t i = 0; i < all->n && id; i++)
+		if (all->records[i].kind == RECORD_OBJECT &&
+		    all->records[i].id == id)
+			return all->objects[i];
+	return NULL;
+}
+
+/* ---- Spaces and connections -------------------------------------------------------- */
+
+static void adopt_conns(struct all *all, struct session *session)
+{
+	uint64_t number;
+	int fd;
+
+	while ((fd = find_part(all->taken, 'c', session->space->id, &number)) >=
+	       0) {
+		struct conn *conn;
+
+		if (conn_create(all->server, fd, session->uid, session->pid,
+				&conn))
+			continue;
+		conn->number = number;
+		session_take(session, conn);
+	}
+}
+
+static int adopt_space(struct all *all, const struct record *record)
+{
+	struct session *session;
+	int uffd = find_by_id(all->taken, 'u', record->id);
+	int error = session_adopt(all->server, record, &session);
+
+	if (error)
+		return error;
+	if (uffd >= 0) {
+		error = pager_space_attach(session->space, uffd);
+		session->embryo = false;
+	}
+	adopt_conns(all, session);
+	return error;
+}
+
+static struct space *space_of(const struct all *all, uint64_t id)
+{
+	list_for_each(session, &all->server->sessions, struct session, link)
+		if (session->space->id == id)
+			return session->space;
+	return NULL;
+}
+
+/* ---- Mappings ---------------------------------------------------------------------- */
+
+/* What newer mappings have left of it: its lower part, or nothing. */
+static bool trim(const struct space *space, struct record *record)
+{
+	size_t i = space_lower(space, record->of_mapping.start);
+	uint64_t next;
+
+	if (i == space->n)
+		return true;
+	next = space->entries[i].start;
+	if (next >= record->of_mapping.end)
+		return true;
+	if (next <= record->of_mapping.start)
+		return false;
+	record->of_mapping.end = next;
+	record->of_mapping.length = next - record->of_mapping.start;
+	return true;
+}
+
+static void fill_in(struct mapping *mapping, const struct record *record)
+{
+	mapping->slot = record->slot;
+	mapping->start = record->of_mapping.start;
+	mapping->end = record->of_mapping.end;
+	mapping->length = record->of_mapping.length;
+	mapping->first = record->of_mapping.first;
+	mapping->grain = record->of_mapping.grain;
+	mapping->deadline = record->of_mapping.deadline;
+	mapping->prot = record->of_mapping.prot;
+	mapping->flags = record->of_mapping.flags;
+	mapping->may_write = record->bits & RECORD_MAY_WRITE;
+	mapping->tracked = record->bits & RECORD_TRACKED;
+	mapping->shared = record->bits & RECORD_SHARED;
+	mapping->growing = record->bits & RECORD_GROWING;
+	mapping->alone = record->bits & RECORD_ALONE;
+}
+
+static int plain_object(const struct record *record, struct object **object)
+{
+	uint64_t pages =
+		(record->of_mapping.end - record->of_mapping.start) / PAGE;
+	int error = object_create(NULL, true, object);
+
+	if (!error)
+		error = object_reach(*object,
+				     record->of_mapping.first + pages + 1);
+	return error;
+}
+
+static int adopt_mapping(struct all *all, struct record *record)
+{
+	struct space *space = space_of(all, record->id);
+	struct mapping *mapping;
+	struct object *object;
+	int error = 0;
+
+	if (!space || is_replaced(all, record) || !trim(space, record)) {
+		ledger_drop(all->server->ledger, record->slot);
+		return 0;
+	}
+	mapping = mem_alloc(sizeof(*mapping));
+	if (!mapping)
+		return -ENOMEM;
+	fill_in(mapping, record);
+	object = object_of(all, record->object);
+	if (object)
+		object_get(object);
+	else if (!record->object)
+		error = plain_object(record, &object);
+	else
+		error = -ENOENT;
+	if (error) {
+		mem_free(mapping, sizeof(*mapping));
+		return error;
+	}
+	mapping->object = object;
+	return space_add(space, mapping);
+}
+
+/* ---- All of it --------------------------------------------------------------------- */
+
+static int adopt(struct all *all, size_t i)
+{
+	struct record *record = &all->records[i];
+
+	switch (record->kind) {
+	case RECORD_OBJECT:
+		return adopt_object(all, record, &all->objects[i]);
+	case RECORD_SPACE:
+		return adopt_space(all, record);
+	default:
+		return adopt_mapping(all, record);
+	}
+}
+
+static void wake(const struct space *space)
+{
+	for (size_t i = 0; i < space->n && space->uffd >= 0; i++) {
+		const struct mapping *mapping = space->entries[i].mapping;
+
+		uffd_wake(space->uffd, mapping->start,
+			  mapping->end - mapping->start +
+				  (mapping->growing ? PAGE : 0));
+	}
+}
+
+static void tell(struct session *session)
+{
+	struct wire_reply reply = {
+		.magic = WIRE_MAGIC,
+		.flags = WIRE_RESTARTED,
+	};
+
+	list_for_each(conn, &session->conns, struct conn, link)
+		if (wire_send(conn->watch.fd, &reply, sizeof(reply), NULL, 0,
+			      NULL, 0, MSG_DONTWAIT))
+			conn_close(conn);
+}
+
+/* Sessions whose process has ended meanwhile hear it from their connections;
+   those that had none left from us. */
+static void resume(struct server *server)
+{
+	list_for_each(session, &server->sessions, struct session, link) {
+		wake(session->space);
+		if (session->n_conns)
+			tell(session);
+		else
+			session_end(session);
+	}
+}
+
+int takeover(struct server *server, struct list *taken)
+{
+	struct all all = { .server = server, .taken = taken };
+	int error = read_records(&all);
+
+	for (size_t i = 0; i < all.n && !error; i++) {
+		int one = adopt(&all, i);
+
+		if (one && one != -ENOENT)
+			say("something is lost: %s", strerrordesc_np(-one));
+	}
+	/* Mappings hold theirs; the others are nobody's. */
+	for (size_t i = 0; i < all.n; i++)
+		if (all.objects[i])
+			object_put(all.objects[i]);
+		else if (all.records[i].kind == RECORD_OBJECT)
+			ledger_drop(server->ledger, all.records[i].slot);
+	free(all.records);
+	free(all.objects);
+	let_go(taken);
+	resume(server);
+	return error;
+}

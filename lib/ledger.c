@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* Records in slots of shared memory (ledger.h) */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ledger.h"
+#include "mem.h"
+#include "space.h"
+#include "sys.h"
+
+#define SLOTS ((uint32_t)1 << 20)	   /* slot 0 is nobody's */
+#define MAGIC UINT64_C(0x3167646c70616d77) /* "wmapldg1" */
+
+/* What slot 0 holds instead. */
+struct head {
+	uint64_t magic;
+	_Atomic uint64_t used; /* slots that were ever used are below */
+};
+
+struct ledger {
+	struct record *records;
+	struct head *head;
+	int (*keep)(const char *name, int fd);
+	int (*release)(const char *name);
+	uint64_t serial, ids;
+	uint32_t *freed; /* a stack */
+	size_t n_freed;
+};
+
+/* ---- Slots --------------------------------------------------------------------- */
+
+static struct record *record_new(struct ledger *ledger)
+{
+	struct record *record;
+	uint32_t slot;
+
+	if (ledger->n_freed) {
+		slot = ledger->freed[--ledger->n_freed];
+	} else {
+		slot = (uint32_t)ledger->head->used;
+		if (slot == SLOTS)
+			return NULL;
+		ledger->head->used = slot + 1;
+	}
+	record = &ledger->records[slot];
+	memset(record, 0, sizeof(*record));
+	record->slot = slot;
+	record->serial = ++ledger->serial;
+	return record;
+}
+
+static void record_write(struct record *record, enum record_kind kind)
+{
+	atomic_store_explicit(&record->kind, kind, memory_order_release);
+}
+
+void ledger_drop(struct ledger *ledger, uint32_t slot)
+{
+	if (!ledger || !slot)
+		return;
+	record_write(&ledger->records[slot], RECORD_NONE);
+	ledger->freed[ledger->n_freed++] = slot;
+}
+
+const struct record *ledger_next(struct ledger *ledger, uint32_t *slot)
+{
+	for (uint32_t i = *slot + 1; i < ledger->head->used; i++)
+		if (ledger->records[i].kind != RECORD_NONE) {
+			*slot = i;
+			return &ledger->records[i];
+		}
+	return NULL;
+}
+
+static void read_again(struct ledger *ledger)
+{
+	for (uint32_t i = 1; i < ledger->head->used; i++) {
+		const struct record *record = &ledger->records[i];
+
+		if (record->kind == RECORD_NONE)
+			ledger->freed[ledger->n_freed++] = i;
+		ledger->serial = max_u64(ledger->serial, record->serial);
+		if (record->kind != RECORD_MAPPING)
+			ledger->ids = max_u64(ledger->ids, record->id);
+	}
+}
+
+static int check(struct ledger *ledger)
+{
+	if (!ledger->head->magic) {
+		ledger->head->used = 1;
+		ledger->head->magic = MAGIC;
+	}
+	if (ledger->head->magic != MAGIC || ledger->head->used > SLOTS)
+		return -EPROTO;
+	read_again(ledger);
+	return 0;
+}
+
+static long map(uint64_t size, int memfd)
+{
+	int flags = memfd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+
+	return sys_map(0, size, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE,
+		       memfd, 0);
+}
+
+int ledger_open(int memfd, int (*keep)(const char *name, int fd),
+		int (*release)(const char *name), struct ledger **result)
+{
+	uint64_t size = SLOTS * sizeof(struct record);
+	struct ledger *ledger = mem_alloc(sizeof(*ledger));
+	long records = 0, freed = 0;
+	int error = -ENOMEM;
+
+	_Static_assert(sizeof(struct record) == 128, "a slot");
+	if (!ledger)
+		return error;
+	error = (int)sys_call(SYS_ftruncate, memfd, size);
+	if (!error)
+		records = map(size, memfd);
+	freed = map(SLOTS * sizeof(*ledger->freed), -1);
+	if (error || sys_failed(records) || sys_failed(freed)) {
+		error = error ? error : -ENOMEM;
+		goto err;
+	}
+	ledger->records = (struct record *)records;
+	ledger->head = (struct head *)records;
+	ledger->freed = (uint32_t *)freed;
+	ledger->keep = keep;
+	ledger->release = release;
+	error = check(ledger);
+	if (error)
+		goto err;
+	*result = ledger;
+	return 0;
+
+err: /* of a process that cannot start */
+	mem_free(ledger, sizeof(*ledger));
+	return error;
+}
+
+/* ---- Names --------------------------------------------------------------------- */
+
+#define NAME_SIZE 48
+
+static void keep(struct ledger *ledger, char kind, uint64_t id, int fd)
+{
+	char name[NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%c%lu", kind, id);
+	ledger->keep(name, fd);
+}
+
+static void release(struct ledger *ledger, char kind, uint64_t id)
+{
+	char name[NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%c%lu", kind, id);
+	ledger->release(name);
+}
+
+static void keep_part(struct ledger *ledger, char kind, uint64_t id, uint64_t n,
+		      int fd)
+{
+	char name[NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%c%lu.%lu", kind, id, n);
+	ledger->keep(name, fd);
+}
+
+static void release_part(struct ledger *ledger, char kind, uint64_t id,
+			 uint64_t n)
+{
+	char name[NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%c%lu.%lu", kind, id, n);
+	ledger->release(name);
+}
+
+/* ---- Objects ------------------------------------------------------------------- */
+
+int ledger_object(struct ledger *ledger, struct object *object)
+{
+	struct record *record;
+
+	if (!ledger || object->memfd < 0)
+		return 0;
+	record = record_new(ledger);
+	if (!record)
+		return -ENOMEM;
+	object->ledger = ledger;
+	object->slot = record->slot;
+	object->id = record->id = ++ledger->ids;
+	record->of_object.dev = object->dev;
+	record->of_object.ino = object->ino;
+	keep(ledger, 'm', object->id, object->memfd);
+	record_write(record, RECORD_OBJECT);
+	return 0;
+}
+
+int ledger_file(struct object *object, int fd)
+{
+	struct ledger *ledger = object->ledger;
+	uint64_t before = object->opened;
+
+	if (!ledger)
+		return 0;
+	keep_part(ledger, 'f', object->id, ++object->opened, fd);
+	if (before)
+		release_part(ledger, 'f', object->id, before);
+	return 0;
+}
+
+void ledger_object_gone(struct object *object)
+{
+	struct ledger *ledger = object->ledger;
+
+	if (!ledger)
+		return;
+	ledger_drop(ledger, object->slot);
+	release(ledger, 'm', object->id);
+	if (object->opened)
+		release_part(ledger, 'f', object->id, object->opened);
+}
+
+/* ---- Spaces -------------------------------------------------------------------- */
+
+int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
+		 uint32_t pid, uint64_t *id, uint32_t *slot)
+{
+	struct record *record;
+
+	if (!ledger)
+		return 0;
+	record = record_new(ledger);
+	if (!record)
+		return -ENOMEM;
+	*id = record->id = ++ledger->ids;
+	*slot = record->slot;
+	record->of_space.token[0] = token[0];
+	record->of_space.token[1] = token[1];
+	record->of_space.uid = uid;
+	record->of_space.pid = pid;
+	record_write(record, RECORD_SPACE);
+	return 0;
+}
+
+void ledger_uffd(struct ledger *ledger, uint64_t id, int uffd)
+{
+	if (!ledger)
+		return;
+	keep(ledger, 'u', id, uffd);
+}
+
+void ledger_space_gone(struct ledger *ledger, uint64_t id, uint32_t slot)
+{
+	if (!ledger)
+		return;
+	ledger_drop(ledger, slot);
+	release(ledger, 'u', id);
+}
+
+void ledger_conn(struct ledger *ledger, uint64_t id, uint64_t n, int fd)
+{
+	if (!ledger)
+		return;
+	keep_part(ledger, 'c', id, n, fd);
+}
+
+void ledger_conn_gone(struct ledger *ledger, uint64_t id, uint64_t n)
+{
+	if (!ledger)
+		return;
+	release_part(ledger, 'c', id, n);
+}
+
+/* ---- Mappings ------------------------------------------------------------------ */
+
+static uint32_t bits_of(const struct mapping *mapping)
+{
+	return (mapping->may_write ? RECORD_MAY_WRITE : 0) |
+	       (mapping->tracked ? RECORD_TRACKED : 0) |
+	       (mapping->shared ? RECORD_SHARED : 0) |
+	       (mapping->growing ? RECORD_GROWING : 0) |
+	       (mapping->alone ? RECORD_ALONE : 0);
+}
+
+static void describe(const struct mapping *mapping, struct record *record)
+{
+	record->id = mapping->space->id;
+	record->object = mapping->object->id;
+	record->bits = bits_of(mapping);
+	record->of_mapping.start = mapping->start;
+	record->of_mapping.end = mapping->end;
+	record->of_mapping.length = mapping->length;
+	record->of_mapping.first = mapping->first;
+	record->of_mapping.grain = mapping->grain;
+	record->of_mapping.deadline = mapping->deadline;
+	record->of_mapping.prot = mapping->prot;
+	record->of_mapping.flags = mapping->flags;
+}
+
+int ledger_mapping(struct mapping *mapping)
+{
+	struct ledger *ledger = mapping->space->ledger;
+	uint32_t before = mapping->slot;
+	struct record *record;
+
+	if (!ledger)
+		return 0;
+	record = record_new(ledger);
+	if (!record)
+		return -ENOMEM;
+	if (before) {
+		record->replaces = before;
+		record->replaces_serial = ledger->records[before].serial;
+	}
+	describe(mapping, record);
+	record_write(record, RECORD_MAPPING);
+	ledger_drop(ledger, before);
+	mapping->slot = record->slot;
+	return 0;
+}
+
+void ledger_mapping_gone(struct mapping *mapping)
+{
+	ledger_drop(mapping->space->ledger, mapping->slot);
+	mapping->slot = 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ledger: what a pager must not forget when it dies
+ *
+ * Memory that outlives the pager (a memfd that its keeper holds a duplicate of)
+ * has a record of each object, space and mapping, written before whoever asked
+ * hears of it. Descriptors the keeper has, by names:
+ *
+ *   m7      the memfd of object 7         u3      the uffd of space 3
+ *   f7.2    its file, as opened second    c3.5    its fifth connection
+ *
+ * Page states are in nobody's hands: what is in a memfd that may have been stored
+ * to counts as changed.
+ *
+ * A record is there when its kind is, which is written last. One that takes the
+ * place of another says so; as long as both are there the old one counts. Where
+ * two mappings of a space overlap, the newer one counts: that is all that a pager
+ * killed between two stores can leave.
+ *
+ * A pager thread has no ledger (NULL): it dies with its process, and all calls do
+ * nothing.
+ */
+#ifndef WMAP_LEDGER_H
+#define WMAP_LEDGER_H
+
+#include "internal.h"
+
+struct mapping;
+struct object;
+
+enum record_kind { RECORD_NONE, RECORD_OBJECT, RECORD_SPACE, RECORD_MAPPING };
+
+struct record {
+	_Atomic uint32_t kind; /* released when the rest is there */
+	uint32_t slot;	       /* its own number */
+	uint64_t serial;       /* of all records, in order */
+	uint32_t replaces;     /* a slot, if its serial is replaces_serial */
+	uint32_t bits;	       /* RECORD_* below */
+	uint64_t replaces_serial;
+	uint64_t id;	 /* of the object or space; of a mapping: its space */
+	uint64_t object; /* of a mapping; 0: plain memory */
+	union {
+		struct {
+			uint64_t dev, ino;
+		} of_object;
+		struct {
+			uint64_t token[2];
+			uint32_t uid, pid;
+		} of_space;
+		struct {
+			uint64_t start, end, length, first;
+			uint64_t grain, deadline;
+			int32_t prot, flags;
+		} of_mapping;
+		uint64_t room[10];
+	};
+};
+
+#define RECORD_MAY_WRITE 0x1
+#define RECORD_TRACKED	 0x2
+#define RECORD_SHARED	 0x4
+#define RECORD_GROWING	 0x8
+#define RECORD_ALONE	 0x10
+
+struct ledger;
+
+/*
+ * In a memfd, all zeros or with what a predecessor wrote. The memfd stays the
+ * caller's. @keep, @release: give the keeper a descriptor, let go of a name.
+ */
+int ledger_open(int memfd, int (*keep)(const char *name, int fd),
+		int (*release)(const char *name), struct ledger **ledger);
+
+/* Its records, from *@slot on; NULL: no more. */
+const struct record *ledger_next(struct ledger *ledger, uint32_t *slot);
+
+/* A predecessor's that is of no use. */
+void ledger_drop(struct ledger *ledger, uint32_t slot);
+
+/* An object is there, its file was opened anew, it goes. */
+int ledger_object(struct ledger *ledger, struct object *object);
+int ledger_file(struct object *object, int fd);
+void ledger_object_gone(struct object *object);
+
+/* A space with its uffd (-1: none so far); 0 or -ENOMEM. */
+int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
+		 uint32_t pid, uint64_t *id, uint32_t *slot);
+void ledger_uffd(struct ledger *ledger, uint64_t id, int uffd);
+void ledger_space_gone(struct ledger *ledger, uint64_t id, uint32_t slot);
+void ledger_conn(struct ledger *ledger, uint64_t id, uint64_t n, int fd);
+void ledger_conn_gone(struct ledger *ledger, uint64_t id, uint64_t n);
+
+/* A mapping is as it is now; -ENOMEM: what was written of it before stays. */
+int ledger_mapping(struct mapping *mapping);
+void ledger_mapping_gone(struct mapping *mapping);
+
+#endif
