@@ -255,6 +255,12 @@ void books_unmap(struct message *message)
 		books_put_off(message);
 		return;
 	}
+	/* Nothing to write, and perhaps no memory to wait with. */
+	if (!error && message->unmap.unshown) {
+		message_answer(message,
+			       remove_range(space, start, message_end(message)));
+		return;
+	}
 	unmapping = error ? NULL : mem_alloc(sizeof(*unmapping));
 	if (!unmapping) {
 		message_answer(message, error ? error : -ENOMEM);

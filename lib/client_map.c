@@ -25,6 +25,7 @@ static void unbook(uint64_t address, uint64_t length)
 		.kind = MESSAGE_UNMAP,
 		.address = address,
 		.length = length,
+		.unmap.unshown = true,
 	};
 
 	client_call(&message);

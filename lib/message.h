@@ -71,6 +71,7 @@ struct message {
 		struct {
 			bool exact; /* in: the whole mapping that starts there */
 			bool force; /* in: also if it cannot be written back */
+			bool unshown; /* in: it was booked and never placed */
 			uint64_t mapped; /* out: bytes to unmap from address */
 			bool regrow;	 /* out: send MESSAGE_REGROW then */
 		} unmap;
