@@ -172,7 +172,7 @@ test_preset() {
 
 if [ "$install" ]; then
 	packages_need_build g++ check valgrind clang clang-format shellcheck \
-		mandoc sqlite3 git python3-minimal
+		mandoc sqlite3 git python3-minimal spin
 fi
 
 if [ "$everything" ]; then
