@@ -110,8 +110,9 @@ static bool was_woken(const struct fill *fill, uint64_t valid,
 	const struct mapping *via = fill->via;
 	uint64_t index;
 
-	if (!fill->woken || fault->address < via->start ||
-	    fault->address >= via->end)
+	/* Another process may have a mapping at the same address. */
+	if (!fill->woken || fault->space != via->space ||
+	    fault->address < via->start || fault->address >= via->end)
 		return false;
 	index = mapping_page(via, fault->address);
 	return index >= fill->first && index < fill->first + valid &&

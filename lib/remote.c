@@ -78,7 +78,9 @@ static int hear(int fd, struct exchange *exchange, int flags)
    the next request yet. */
 static void drain(int fd, struct exchange *exchange)
 {
-	while (hear(fd, exchange, MSG_DONTWAIT) >= 0)
+	int n;
+
+	while ((n = hear(fd, exchange, MSG_DONTWAIT)) >= 0 || n == -EMSGSIZE)
 		close_got(exchange);
 }
 
@@ -94,6 +96,10 @@ static int converse(struct connection *connection, struct exchange *exchange)
 		return -ENOTCONN;
 	for (;;) {
 		n = hear(fd, exchange, 0);
+		/* Two pagers may have answered an earlier request, to which
+		   there belonged more than there is room for now. */
+		if (n == -EMSGSIZE && exchange->reply.id != connection->id)
+			continue;
 		if (n < 0)
 			return n;
 		if (exchange->reply.flags & WIRE_RESTARTED) {

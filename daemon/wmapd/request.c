@@ -312,6 +312,17 @@ static void attach(struct conn *conn, int uffd, pid_t pid, bool again)
 
 /* ---- Fork ------------------------------------------------------------------------ */
 
+/* The second end is for the child, which the first one is told of. */
+static int make_pair(int pair[2])
+{
+	int on = 1;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return -errno;
+	setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	return 0;
+}
+
 /* A copy of the space, and a connection for who will be there. */
 static int fork_session(struct conn *conn, int *child)
 {
@@ -324,9 +335,8 @@ static int fork_session(struct conn *conn, int *child)
 	if (error)
 		return error;
 	error = space_copy(parent->space, session->space);
-	if (!error &&
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-		error = -errno;
+	if (!error)
+		error = make_pair(pair);
 	if (error) {
 		session_end(session);
 		return error;

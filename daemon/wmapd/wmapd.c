@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../notify.h"
+#include "lock.h"
 #include "mem.h"
 #include "wmap/wmap.h"
 #include "wmapd.h"
@@ -255,6 +256,7 @@ static void prepare(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	prctl(PR_SET_NAME, "wmapd");
+	lock_signals_are_blocked();
 	wmap_log_set(log_to_stderr, NULL);
 }
 

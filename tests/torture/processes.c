@@ -17,7 +17,7 @@
  * said, and where it sleeps. All end; each word of the files, read by read(2),
  * must be one that the oracle allows; and nothing may be left: no process (this
  * one inherits all of them), no temporary file, no socket's name; nor may wmap
- * and wmapd have more descriptors behind the kills than before.
+ * and wmapd have more descriptors behind the kills than as many processes need.
  *
  * Environment, all optional:
  *   WMAP_TORTURE_SEED      printed; what is done when is still the scheduler's
@@ -907,6 +907,10 @@ static void check_file(unsigned file)
 	close(fd);
 }
 
+/* Each process may have opened a connection for its second thread meanwhile,
+   which both have an end of. */
+#define ALLOWED (8 + 2 * 16)
+
 START_TEST(no_store_is_lost_whoever_is_shot)
 {
 	unsigned before;
@@ -921,7 +925,7 @@ START_TEST(no_store_is_lost_whoever_is_shot)
 	before = torture.plain ? 0 : least_descriptors();
 	fire();
 	all_go_on("after the last kill");
-	if (!torture.plain && least_descriptors() > before + 8)
+	if (!torture.plain && least_descriptors() > before + ALLOWED)
 		fails("wmap and wmapd had %u descriptors and now have %u",
 		      before, least_descriptors());
 	end_tree();
