@@ -14,6 +14,7 @@
 
 #include "client.h"
 #include "fork.h"
+#include "loop.h"
 #include "message.h"
 #include "ours.h"
 #include "remote.h"
@@ -123,9 +124,56 @@ static void signals_restore(const sigset_t *before)
 
 /* ---- Fork: fork.c has the plan --------------------------------------------------- */
 
+/* Until nobody is calling; false: somebody is, for too long. */
+#define PATIENCE 1000000000ull /* ns */
+
+static bool hold_calls(void)
+{
+	uint64_t until = time_now() + PATIENCE;
+
+	atomic_store(&stopping, true);
+	while (atomic_load(&callers))
+		if (time_now() > until)
+			return false;
+		else
+			sys_call(SYS_sched_yield);
+	return true;
+}
+
+static bool is_anything_mapped(void)
+{
+	uint64_t start = 0, end = UINT64_MAX;
+
+	return ours_next(&start, &end);
+}
+
+/*
+ * A thread cannot page for two processes. A fork from within a call (in a signal
+ * handler, or in the pager itself) finds it as it is.
+ */
+static void move_out(void)
+{
+	const struct hints *new_hints;
+	int error = -EDEADLK;
+
+	if (!depth && hold_calls())
+		error = thread_move_out(&new_hints);
+	if (!error) {
+		atomic_store_explicit(&hints, new_hints, memory_order_release);
+		atomic_store_explicit(&way, REMOTE, memory_order_release);
+	} else {
+		log_line("fork: the pager cannot move out (errno %d), the "
+			 "child inherits no mapping",
+			 -error);
+	}
+	atomic_store(&stopping, false);
+}
+
 bool client_before_fork(void)
 {
 	pthread_mutex_lock(&starting);
+	if (way == THREAD && is_anything_mapped())
+		move_out();
 	return way == REMOTE;
 }
 
