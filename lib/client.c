@@ -154,9 +154,10 @@ static bool is_anything_mapped(void)
 static void move_out(void)
 {
 	const struct hints *new_hints;
-	int error = -EDEADLK;
+	bool can = features & WMAP_FEATURE_POISON; /* by another process */
+	int error = can ? -EDEADLK : -EOPNOTSUPP;
 
-	if (!depth && hold_calls())
+	if (can && !depth && hold_calls())
 		error = thread_move_out(&new_hints);
 	if (!error) {
 		atomic_store_explicit(&hints, new_hints, memory_order_release);
