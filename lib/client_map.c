@@ -202,8 +202,12 @@ int client_map(const struct client_map *map, uint64_t *address)
 			.growing = grows,
 		},
 	};
-	int error = map->fd >= 0 ? open_file(map, &message, name) : 0;
+	int error;
 
+	/* Its functions are in no other process. */
+	if (map->store && client_is_remote())
+		return -EOPNOTSUPP;
+	error = map->fd >= 0 ? open_file(map, &message, name) : 0;
 	if (error)
 		return error;
 	error = reserve(map, length, &message.address);
