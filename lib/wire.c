@@ -112,8 +112,11 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_FORK:
 	case WIRE_ATTACH:
 	case WIRE_INHERITED:
-	case WIRE_SPACES:
 		return true;
+	case WIRE_SPACES:
+		return args[0] <= INT32_MAX;
+	case WIRE_MAPPINGS:
+		return address < ADDRESSES;
 	default:
 		return false;
 	}

@@ -17,6 +17,8 @@
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd
  *   FILE_*     the file, as proof
+ *   SPACES                         what wmap ps shows, process by process
+ *   MAPPINGS                       of one of them: as LIST
  *   all else   as in message.h     likewise; LIST, STATS, RESIDENCY with bytes
  *
  * A number that only a liar would send makes the whole packet bad. Whether what
@@ -40,7 +42,8 @@ enum {
 	WIRE_FORK,
 	WIRE_ATTACH,
 	WIRE_INHERITED,
-	WIRE_SPACES, /* of all processes: wmap ps */
+	WIRE_SPACES,   /* of all processes: wmap ps */
+	WIRE_MAPPINGS, /* of one of them */
 	WIRE_KINDS
 };
 
@@ -75,6 +78,26 @@ struct wire_piece {
 	uint16_t growing; /* and the page above it */
 	int32_t memfd;	  /* number among the packet's descriptors, or -1 */
 	uint32_t booked;  /* bytes are ours; else only the growth page */
+};
+
+/*
+ * What is told of a process, without a session too: the payload of SPACES, which
+ * asks for those numbered above address; args[0]: of this pid only, or 0. The
+ * answer's args[0]: there are more; args[1]: wmapd's pid.
+ *
+ * MAPPINGS asks for those that end above address, of the one whose number is
+ * args[0]. The answer's args[0]: how many it has; args[1]: where to go on.
+ */
+struct wire_space {
+	uint64_t number; /* later ones have larger ones */
+	uint32_t pid, uid;
+	uint64_t loaded, total; /* pages: touched by its mappings, of them */
+	/* Of its ranges, whoever brought or changed them; too many where several
+	   mappings of one file do not show all of it. */
+	uint64_t resident, dirty;
+	/* Each object is counted there for one process only, so the sum over
+	   all is what is in memory. */
+	struct wmap_stats stats;
 };
 
 /*
