@@ -31,6 +31,18 @@ void remote_stop(void);
 /* As client_call; -ENOTCONN: wmapd is gone, and nobody brings it back. */
 int remote_call(struct message *message);
 
+/* ---- Moving out: moveout.c has the plan ------------------------------------- */
+
+struct mapping;
+
+/* Connect for a process whose pager moves in there; after remote_attach, whose
+   answer decides, it is as after remote_start. Till then remote_stop undoes it. */
+int remote_move_in(const char *address);
+int remote_adopt_object(uint64_t number, const int *fds, unsigned n_fds);
+int remote_adopt_mapping(const struct mapping *mapping, uint64_t object,
+			 int touched);
+int remote_attach(int uffd, const struct hints **hints);
+
 /* ---- Fork: fork.c has the plan --------------------------------------------- */
 
 /* The child's connection-to-be, or a negative errno. */

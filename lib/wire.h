@@ -13,6 +13,9 @@
  *   FORK                           a connection for the child to be
  *   ATTACH     uffd                as HELLO
  *   INHERITED                      pieces to place, and their memfds
+ *   MOVE_IN                        as HELLO, but the hints; then, before ATTACH:
+ *   ADOPT_OBJECT   memfd, bytes by page (WIRE_PAGE_*), file if it has one
+ *   ADOPT_MAPPING  bytes by page: touched
  *   MAP        file, if it has one memfd, if it has one
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd
@@ -42,10 +45,16 @@ enum {
 	WIRE_FORK,
 	WIRE_ATTACH,
 	WIRE_INHERITED,
-	WIRE_SPACES,   /* of all processes: wmap ps */
-	WIRE_MAPPINGS, /* of one of them */
+	WIRE_SPACES, /* of all processes: wmap ps */
+	WIRE_MOVE_IN,
+	WIRE_ADOPT_OBJECT,
+	WIRE_ADOPT_MAPPING,
+	WIRE_MAPPINGS, /* of one of those that SPACES told of */
 	WIRE_KINDS
 };
+
+/* What a byte says of a page. */
+enum { WIRE_PAGE_NONE, WIRE_PAGE_CLEAN, WIRE_PAGE_DIRTY, WIRE_PAGE_ERROR };
 
 /* flags of a request: it was sent before, to a pager that has died. */
 #define WIRE_AGAIN 0x1
@@ -79,6 +88,13 @@ struct wire_piece {
 	int32_t memfd;	  /* number among the packet's descriptors, or -1 */
 	uint32_t booked;  /* bytes are ours; else only the growth page */
 };
+
+/* args[5] of ADOPT_MAPPING. */
+#define WIRE_MAY_WRITE 0x1
+#define WIRE_TRACKED   0x2
+#define WIRE_GROWING   0x4
+#define WIRE_ALONE     0x8
+#define WIRE_BITS      0xf
 
 /*
  * What is told of a process, without a session too: the payload of SPACES, which

@@ -108,6 +108,7 @@ void session_end(struct session *session)
 	struct message *message = &session->end;
 
 	session->ending = true;
+	session_adopted(session);
 	while (!list_empty(&session->promises))
 		books_file_writing_over(take_back(
 			list_first(&session->promises, struct promise, link)));
@@ -164,6 +165,7 @@ static int create(struct server *server, uid_t uid, pid_t pid,
 	list_init(&session->link);
 	list_init(&session->conns);
 	list_init(&session->promises);
+	list_init(&session->adopted);
 	error = pager_space_create(server->pager, -1, server->features,
 				   &session->space);
 	if (error) {
@@ -258,6 +260,7 @@ int session_attach(struct session *session, pid_t pid, int uffd)
 	if (error)
 		return error;
 	ledger_uffd(session->server->ledger, session->space->id, uffd);
+	session_adopted(session);
 	session->embryo = false;
 	session->pid = pid;
 	return 0;

@@ -68,6 +68,7 @@ struct session {
 	bool embryo; /* of a fork: no process is attached yet */
 	bool ending;
 	struct message end;
+	struct list adopted; /* objects that moved in, until ATTACH */
 	struct list
 		promises; /* of FILE_WRITTEN, by those who said FILE_WRITING */
 	uint64_t promised;
@@ -137,6 +138,13 @@ void session_end(struct session *session);
 struct object *session_promise(struct session *session,
 			       const struct message *message);
 struct object *session_redeem(struct session *session, uint64_t number);
+
+/* adopt.c: what moves in, into an embryo. Descriptors are taken over. */
+int session_adopt_object(struct session *session, uint64_t number, int *fds,
+			 unsigned n_fds);
+int session_adopt_mapping(struct session *session,
+			  const struct wire_request *request, int touched);
+void session_adopted(struct session *session);
 
 /* The embryo's process is there. */
 int session_attach(struct session *session, pid_t pid, int uffd);
