@@ -129,9 +129,12 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_FORK:
 	case WIRE_ATTACH:
 	case WIRE_INHERITED:
-	case WIRE_SPACES:
 	case WIRE_MOVE_IN:
 		return true;
+	case WIRE_SPACES:
+		return args[0] <= INT32_MAX;
+	case WIRE_MAPPINGS:
+		return address < ADDRESSES;
 	case WIRE_ADOPT_OBJECT:
 		return args[0];
 	case WIRE_ADOPT_MAPPING:

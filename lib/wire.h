@@ -20,6 +20,8 @@
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd
  *   FILE_*     the file, as proof
+ *   SPACES                         what wmap ps shows, process by process
+ *   MAPPINGS                       of one of them: as LIST
  *   all else   as in message.h     likewise; LIST, STATS, RESIDENCY with bytes
  *
  * A number that only a liar would send makes the whole packet bad. Whether what
@@ -47,6 +49,7 @@ enum {
 	WIRE_MOVE_IN,
 	WIRE_ADOPT_OBJECT,
 	WIRE_ADOPT_MAPPING,
+	WIRE_MAPPINGS, /* of one of those that SPACES told of */
 	WIRE_KINDS
 };
 
@@ -92,6 +95,26 @@ struct wire_piece {
 #define WIRE_GROWING   0x4
 #define WIRE_ALONE     0x8
 #define WIRE_BITS      0xf
+
+/*
+ * What is told of a process, without a session too: the payload of SPACES, which
+ * asks for those numbered above address; args[0]: of this pid only, or 0. The
+ * answer's args[0]: there are more; args[1]: wmapd's pid.
+ *
+ * MAPPINGS asks for those that end above address, of the one whose number is
+ * args[0]. The answer's args[0]: how many it has; args[1]: where to go on.
+ */
+struct wire_space {
+	uint64_t number; /* later ones have larger ones */
+	uint32_t pid, uid;
+	uint64_t loaded, total; /* pages: touched by its mappings, of them */
+	/* Of its ranges, whoever brought or changed them; too many where several
+	   mappings of one file do not show all of it. */
+	uint64_t resident, dirty;
+	/* Each object is counted there for one process only, so the sum over
+	   all is what is in memory. */
+	struct wmap_stats stats;
+};
 
 /*
  * Is this a request? A pure function of its arguments. 0, or -EPROTO. The bytes

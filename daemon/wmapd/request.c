@@ -456,7 +456,8 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		inherited(conn, request);
 		break;
 	case WIRE_SPACES:
-		answer(conn, -ENOSYS);
+	case WIRE_MAPPINGS:
+		telling_ask(conn, request);
 		break;
 	case WIRE_MOVE_IN:
 		move_in(conn, again);

@@ -36,6 +36,7 @@ void session_put(struct session *session)
 
 	if (--session->references)
 		return;
+	telling_add(&server->past, &space->stats);
 	list_del(&session->link);
 	ledger_space_gone(server->ledger, space->id, session->slot);
 	prefetch_forget(space);
@@ -159,6 +160,7 @@ static int create(struct server *server, uid_t uid, pid_t pid,
 	session->uid = uid;
 	session->pid = pid;
 	session->references = 1; /* until its end */
+	session->number = ++server->sessions_ever;
 	session->embryo = true;
 	list_init(&session->link);
 	list_init(&session->conns);
