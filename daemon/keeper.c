@@ -128,6 +128,11 @@ static bool spawn_patiently(struct keeper *keeper)
 	return false;
 }
 
+void keeper_set_options(struct keeper *keeper, char *const *options)
+{
+	keeper->spawn.more = options;
+}
+
 bool keeper_start(struct keeper *keeper)
 {
 	if (!spawn_patiently(keeper)) {

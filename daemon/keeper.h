@@ -26,6 +26,9 @@ struct keeper *keeper_create(const char *wmapd, const char *name, bool quiet);
 /* Where clients connect, as $WMAP_SOCKET has it. */
 const char *keeper_address(const struct keeper *keeper);
 
+/* It is started with these options instead of --private; constant. */
+void keeper_set_options(struct keeper *keeper, char *const *options);
+
 /* Start wmapd. SIGCHLD must not be ignored. False: it could not be forked. */
 bool keeper_start(struct keeper *keeper);
 

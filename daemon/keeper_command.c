@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wmap keeper --socket NAME [--ready-fd N]: a keeper by itself
+ * wmap keeper --socket NAME [--ready-fd N] [--foreground [OPTION...]]: a keeper
+ * by itself
  *
  * For the library, which starts it when a process that has a pager thread forks
  * for the first time. It forks itself away: the starter waits for a process
@@ -12,6 +13,9 @@
  * waits for clients; afterwards it ends with its last one, and the keeper, too.
  * So who has connected closes it, and who dies before that leaves nothing
  * behind. SIGTERM means the same; signals of a terminal mean nothing here.
+ *
+ * With --foreground it is what a wmapd becomes that somebody starts by hand: it
+ * stays, wmapd has the OPTIONs that follow, and SIGTERM and ^C end both at once.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +34,8 @@
 struct request {
 	const char *socket;
 	int ready_fd; /* or -1 */
+	bool foreground;
+	char *const *options; /* of wmapd, in the foreground */
 };
 
 /* ---- The command line --------------------------------------------------- */
@@ -55,6 +61,7 @@ static bool parse(int argc, char **argv, struct request *request)
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
 		{ "ready-fd", required_argument, NULL, 'r' },
+		{ "foreground", no_argument, NULL, 'f' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option;
@@ -63,13 +70,17 @@ static bool parse(int argc, char **argv, struct request *request)
 	while ((option = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
 		if (option == 's')
 			request->socket = optarg;
+		else if (option == 'f')
+			request->foreground = true;
 		else if (option != 'r' || !set_ready_fd(request, optarg))
 			goto err_usage;
 	}
-	if (optind == argc && request->socket)
+	request->options = argv + optind;
+	if (request->socket && (request->foreground || optind == argc))
 		return true;
 err_usage:
-	say("usage: wmap keeper --socket NAME [--ready-fd N]");
+	say("usage: wmap keeper --socket NAME [--ready-fd N] "
+	    "[--foreground [OPTION...]]");
 	return false;
 }
 
@@ -138,6 +149,60 @@ static void keep(struct keeper *keeper, const struct request *request)
 	keeper_destroy(keeper);
 }
 
+/* ---- In the foreground -------------------------------------------------- */
+
+static int take_ends(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static bool wait_for_end(struct keeper *keeper, int signals, int ready_fd)
+{
+	struct pollfd fds[KEEPER_FDS + 1];
+
+	while (!keeper_is_over(keeper)) {
+		keeper_poll(keeper, fds);
+		fds[KEEPER_FDS] =
+			(struct pollfd){ .fd = signals, .events = POLLIN };
+		if (poll(fds, KEEPER_FDS + 1, -1) <= 0)
+			continue;
+		keeper_handle(keeper);
+		if (ready_fd >= 0 && keeper_was_ready(keeper)) {
+			tell_ready(ready_fd);
+			close(ready_fd);
+			ready_fd = -1;
+		}
+		if (fds[KEEPER_FDS].revents) {
+			keeper_end(keeper);
+			keeper_wait(keeper, -1);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* It is over by itself only if it has given up. */
+static int keep_here(struct keeper *keeper, const struct request *request)
+{
+	int signals = take_ends();
+	bool asked = false;
+
+	keeper_set_options(keeper, request->options);
+	if (signals >= 0 && keeper_start(keeper))
+		asked = wait_for_end(keeper, signals, request->ready_fd);
+	keeper_destroy(keeper);
+	return asked ? EXIT_SUCCESS : EXIT_OURS;
+}
+
 /* 0: this is the keeper; 1: its starter; -1: it could not be forked. */
 static int fork_away(void)
 {
@@ -169,9 +234,11 @@ int keeper_command(int argc, char **argv)
 		    "as " WMAP_WMAPD_PATH);
 		return EXIT_OURS;
 	}
-	keeper = keeper_create(wmapd, request.socket, true);
+	keeper = keeper_create(wmapd, request.socket, !request.foreground);
 	if (!keeper)
 		return EXIT_OURS;
+	if (request.foreground)
+		return keep_here(keeper, &request);
 	forked = fork_away();
 	if (forked == 0) {
 		keep(keeper, &request);

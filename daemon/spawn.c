@@ -124,6 +124,23 @@ static bool set_environment(const struct spawn *spawn, const struct kept *kept)
 	       set_number("LISTEN_PID", getpid());
 }
 
+#define OPTIONS_MAX 16
+
+static void execute(const struct spawn *spawn)
+{
+	static char private[] = "--private";
+	char *argv[OPTIONS_MAX + 3] = { (char *)(uintptr_t)spawn->path };
+	size_t n = 1;
+
+	for (size_t i = 0; spawn->more && spawn->more[i] && i < OPTIONS_MAX;
+	     i++)
+		argv[n++] = spawn->more[i];
+	if (!spawn->more)
+		argv[n++] = private;
+	argv[n] = (char *)(uintptr_t)spawn->option;
+	execv(spawn->path, argv);
+}
+
 __attribute__((noreturn)) static void become(const struct spawn *spawn,
 					     struct kept *kept, pid_t parent)
 {
@@ -134,8 +151,7 @@ __attribute__((noreturn)) static void become(const struct spawn *spawn,
 	reset_signals();
 	if (chdir("/") == 0 && set_standard(spawn->quiet) &&
 	    put_in_place(kept) && set_environment(spawn, kept))
-		execl(spawn->path, spawn->path, "--private", spawn->option,
-		      NULL);
+		execute(spawn);
 	_exit(SPAWN_NOT_EXECUTED);
 }
 

@@ -10,7 +10,8 @@
 
 struct spawn {
 	const char *path;   /* of wmapd, absolute */
-	const char *option; /* beside --private, or NULL */
+	const char *option; /* beside the others, or NULL */
+	char *const *more;  /* its own options instead of --private, or NULL */
 	const char *notify; /* $NOTIFY_SOCKET */
 	bool quiet;	    /* its standard error is /dev/null, too */
 };

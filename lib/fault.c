@@ -95,7 +95,8 @@ static void resolve_in(struct pager *pager, struct mapping *mapping,
 		fault_wake(fault); /* it went meanwhile: a missing page now */
 	else if (page.state == PAGE_FILLING)
 		fault_set_aside(&find_fill(object, index)->waiters, fault);
-	else if (page.state == PAGE_ERROR && !(mapping->flags & MAPPING_COURSE))
+	else if (pager->refusing || (page.state == PAGE_ERROR &&
+				     !(mapping->flags & MAPPING_COURSE)))
 		fault_refuse(pager, fault);
 	else if (!object->store)
 		fill_zeros(pager, mapping, index, fault);

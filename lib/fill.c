@@ -429,7 +429,8 @@ void object_retry(struct pager *pager, struct object *object, size_t most,
 	uint64_t *indexes;
 	size_t n;
 
-	if (!object->n_errors || list_empty(&object->mappings))
+	if (!object->n_errors || list_empty(&object->mappings) ||
+	    pager->refusing)
 		return;
 	if (pages_collect(&object->pages, 0, UINT64_MAX, 1u << PAGE_ERROR,
 			  &indexes, &n))

@@ -53,6 +53,7 @@ struct pager {
 	struct post *deferred;	/* messages that wait for an unmapping */
 	size_t n_objects;
 	struct wmap_stats stats; /* what belongs to no process any more */
+	bool refusing; /* what is not in memory is SIGBUS from now on */
 	bool stopping;
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct options {
 	const char *orphans;
 	const char *metrics; /* where, or NULL */
 	int ready_fd;	     /* or -1 */
+	bool alone;	     /* without a keeper */
 };
 
 static const char help[] =
@@ -35,6 +37,8 @@ static const char help[] =
 	"  --socket NAME    listen at this path, or at \"@NAME\" (abstract);\n"
 	"                   default: $XDG_RUNTIME_DIR/wmap.sock, for root\n"
 	"                   /run/wmap.sock; or as started by systemd\n"
+	"  --alone          without a keeper, that starts another one if this one\n"
+	"                   is killed: its clients then wait for ever\n"
 	"  --private        end when told to and no client is left\n"
 	"  --ready-fd N     write a byte to this descriptor when clients can\n"
 	"                   connect, and close it\n"
@@ -63,6 +67,7 @@ static void options_read(int argc, char **argv, struct options *options)
 		{ "socket", required_argument, NULL, 's' },
 		{ "private", no_argument, NULL, 'p' },
 		{ "orphans", required_argument, NULL, 'o' },
+		{ "alone", no_argument, NULL, 'a' },
 		{ "ready-fd", required_argument, NULL, 'r' },
 		{ "metrics", required_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
@@ -81,6 +86,9 @@ static void options_read(int argc, char **argv, struct options *options)
 			break;
 		case 'o':
 			options->orphans = optarg;
+			break;
+		case 'a':
+			options->alone = true;
 			break;
 		case 'r':
 			set_ready_fd(options, optarg);
@@ -227,6 +235,58 @@ static bool listen_anew(const struct options *options,
 	return received->listen >= 0;
 }
 
+/* ---- A keeper -------------------------------------------------------------------- */
+
+/* An absolute name, as the keeper lives in /. */
+static bool make_absolute(const char *name, char *path, size_t size)
+{
+	char directory[PATH_MAX];
+
+	if (*name == '/' || *name == '@' || strchr(name, ':'))
+		return (size_t)snprintf(path, size, "%s", name) < size;
+	return getcwd(directory, sizeof(directory)) &&
+	       (size_t)snprintf(path, size, "%s/%s", directory, name) < size;
+}
+
+/*
+ * Whoever starts wmapd by hand, and not as a supervisor does, has a keeper in its
+ * place, which starts it, and again when it dies. Returns if that cannot be.
+ */
+static void become_keeper(const struct options *options)
+{
+	char command[PATH_MAX + 8], socket[PATH_MAX], metrics[PATH_MAX];
+	char ready_fd[16];
+	const char *argv[12] = { command, "keeper", "--foreground", "--socket",
+				 socket };
+	ssize_t n = readlink("/proc/self/exe", command, PATH_MAX - 1);
+	size_t i = 5;
+
+	command[n > 0 ? n : 0] = '\0';
+	if (!strrchr(command, '/'))
+		return;
+	strcpy(strrchr(command, '/'), "/wmap");
+	if (!(options->socket ?
+		      make_absolute(options->socket, socket, sizeof(socket)) :
+		      default_path(socket, sizeof(socket))))
+		return;
+	if (options->ready_fd >= 0) {
+		snprintf(ready_fd, sizeof(ready_fd), "%d", options->ready_fd);
+		argv[i++] = "--ready-fd";
+		argv[i++] = ready_fd;
+	}
+	argv[i++] = "--";
+	if (options->metrics &&
+	    make_absolute(options->metrics, metrics, sizeof(metrics))) {
+		argv[i++] = "--metrics";
+		argv[i++] = metrics;
+	}
+	if (options->private)
+		argv[i++] = "--private";
+	argv[i] = NULL;
+	execv(command, (char **)(uintptr_t)argv);
+	say("%s: %s: without a keeper", command, strerror(errno));
+}
+
 /* ---- Signals --------------------------------------------------------------------- */
 
 struct signals {
@@ -321,6 +381,8 @@ int main(int argc, char **argv)
 	char path[128] = "";
 
 	options_read(argc, argv, &options);
+	if (!options.alone && !getenv("NOTIFY_SOCKET") && !getenv("LISTEN_FDS"))
+		become_keeper(&options);
 	prepare();
 	list_init(&received.rest);
 	if (notify_open() || notify_received(take, &received) < 0)
@@ -332,6 +394,8 @@ int main(int argc, char **argv)
 	signals.patient = options.private;
 	if (start(&server, &signals, &received))
 		return 1;
+	server.pager->refusing = options.orphans &&
+				 !strcmp(options.orphans, "sigbus");
 	if (options.metrics && !metrics_start(&server, options.metrics))
 		return 1;
 	notify_ready();
