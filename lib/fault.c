@@ -11,6 +11,7 @@
  */
 #include "fill.h"
 #include "sys.h"
+#include "trace.h"
 
 /* What an anonymous page is filled with. */
 static const char nothing[GRAIN_MAX] __attribute__((aligned(4096)));
@@ -139,6 +140,11 @@ void fault_resolve(struct pager *pager, struct fault fault)
 		return;
 	}
 	mapping->faults += !fault.again;
+	if (!fault.again)
+		trace(fault.protected ? TRACE_STORE :
+		      fault.write     ? TRACE_WRITE :
+					TRACE_READ,
+		      fault.address);
 	fault.again = true;
 	resolve_in(pager, mapping, &fault);
 }

@@ -33,6 +33,8 @@
  *   client           a call becomes a message; reservations; exit
  *   fork             what a child inherits
  *   api, course, …   the public calls
+ *   trace            a hook that hears of faults and loads (for teaching)
+ *   xv6/             the course's programs on these calls (its own map: layer.h)
  *
  * Inside, functions return 0 or a negative errno; a result goes through an
  * out-parameter that failure leaves untouched.

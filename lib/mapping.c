@@ -11,6 +11,7 @@
 #include "ours.h"
 #include "space.h"
 #include "sys.h"
+#include "trace.h"
 
 void fault_wake(const struct fault *fault)
 {
@@ -119,6 +120,7 @@ void mapping_loaded(struct mapping *mapping, struct page page)
 	object_set(mapping->object, page, page.state,
 		   page.views | view_bit(mapping->view));
 	mapping->n_loaded++;
+	trace(TRACE_LOAD, mapping_address(mapping, page.index));
 }
 
 void object_unload(struct object *object, struct page page)
@@ -129,6 +131,7 @@ void object_unload(struct object *object, struct page page)
 			continue;
 		mapping->n_loaded -= page_is(page, STATES_PRESENT);
 		view_note(mapping->view, page.index, false);
+		trace(TRACE_UNLOAD, mapping_address(mapping, page.index));
 	}
 	object_set(object, page, PAGE_ABSENT, 0);
 }

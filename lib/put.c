@@ -9,6 +9,7 @@
  */
 #include "fill.h"
 #include "sys.h"
+#include "trace.h"
 
 /* ---- Putting pages in place --------------------------------------------------*/
 
@@ -26,8 +27,10 @@ static void landed(struct object *object, struct mapping *via, uint64_t index,
 		view_note(via->view, index, true);
 	}
 	if (!object_set(object, page, dirty ? PAGE_DIRTY : PAGE_CLEAN, views) &&
-	    via && !had)
+	    via && !had) {
 		via->n_loaded++;
+		trace(TRACE_LOAD, mapping_address(via, index));
+	}
 }
 
 /* A page that is there already stays as it is. */

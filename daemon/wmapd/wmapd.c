@@ -18,6 +18,7 @@
 #include "../notify.h"
 #include "lock.h"
 #include "mem.h"
+#include "trace.h"
 #include "wmap/wmap.h"
 #include "wmapd.h"
 
@@ -345,6 +346,7 @@ static void prepare(void)
 	prctl(PR_SET_NAME, "wmapd");
 	lock_signals_are_blocked();
 	wmap_log_set(log_to_stderr, NULL);
+	trace_to(-1, 0);
 }
 
 static int start(struct server *server, struct signals *signals,

@@ -39,7 +39,8 @@ use cmake
 use pkg-config
 
 for file in bin/wmap include/wmap/wmap.h include/wmap/store.h \
-	share/man/man1/wmap.1 share/man/man3/wmap.3; do
+	share/man/man1/wmap.1 share/man/man3/wmap.3 share/man/man1/xv6cc.1 \
+	share/man/man1/xv6run.1 include/xv6/f24/wmap.h; do
 	test -f "$work/root/$file" || {
 		echo "missing in the installed tree: $file"
 		exit 1
@@ -54,3 +55,15 @@ fi
 # The command finds its preload library where it was moved to.
 "$work/root/bin/wmap" run --json "$work/json" -- cat /dev/null 2>"$work/err" ||
 	{ cat "$work/err"; exit 1; }
+
+# The course's programs, from the moved tree, by links, from another directory.
+mkdir "$work/bin" "$work/course" "$work/tmp"
+ln -s "$work/root/bin/xv6cc" "$work/root/bin/xv6run" "$work/bin/"
+cp "$WMAP_SOURCE/tests/xv6/fact.h" "$work"
+cp "$WMAP_SOURCE"/tests/xv6/f24/lazy.* "$work/course"
+cd /
+CC=$WMAP_CC "$work/bin/xv6cc" "$work/course/lazy.c" -o "$work/lazy"
+TMPDIR=$work/tmp "$work/bin/xv6run" "$work/lazy" >"$work/out"
+cmp "$work/out" "$work/course/lazy.out"
+CC=$WMAP_CC TMPDIR=$work/tmp "$work/bin/xv6run" --check "$work/course"
+test -z "$(ls -A "$work/tmp")"
