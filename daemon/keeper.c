@@ -266,6 +266,9 @@ static void bury(struct keeper *keeper)
 
 	if (ended && keeper->ending) {
 		let_go(keeper);
+	} else if (keeper->spawn.more && !keeper->was_ready &&
+		   info.si_code == CLD_EXITED) {
+		let_go(keeper); /* of no use as it was started; it said why */
 	} else if (!ended && keeper->freeze && keeper->was_ready) {
 		say("%s has died: who waits for it waits on "
 		    "(WMAP_ORPHAN=freeze)",

@@ -200,7 +200,7 @@ static int keep_here(struct keeper *keeper, const struct request *request)
 	if (signals >= 0 && keeper_start(keeper))
 		asked = wait_for_end(keeper, signals, request->ready_fd);
 	keeper_destroy(keeper);
-	return asked ? EXIT_SUCCESS : EXIT_OURS;
+	return asked ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* 0: this is the keeper; 1: its starter; -1: it could not be forked. */
@@ -236,7 +236,7 @@ int keeper_command(int argc, char **argv)
 	}
 	keeper = keeper_create(wmapd, request.socket, !request.foreground);
 	if (!keeper)
-		return EXIT_OURS;
+		return request.foreground ? EXIT_FAILURE : EXIT_OURS;
 	if (request.foreground)
 		return keep_here(keeper, &request);
 	forked = fork_away();

@@ -48,7 +48,7 @@ metric() {
 }
 
 head -c 65536 /dev/zero >"$work/file"
-"$wmapd" --socket "$address" --metrics "$work/metrics" --ready-fd 3 \
+"$wmapd" --alone --socket "$address" --metrics "$work/metrics" --ready-fd 3 \
 	3>"$work/ready" &
 server=$!
 for _ in $(seq 500); do
@@ -146,7 +146,7 @@ if command -v curl >/dev/null; then
 fi
 for where in 0.0.0.0:9999 10.0.0.1:9999 '[::]:9999' '[::2]:9999' \
 	localhost:9999 127.0.0.1:0 127.0.0.1:99999 127.0.0.1 nowhere ''; do
-	timeout 20 "$wmapd" --socket "@wmap-test-other-$$" \
+	timeout 20 "$wmapd" --alone --socket "@wmap-test-other-$$" \
 		--metrics "$where" 2>"$work/err"
 	expect "--metrics '$where' is refused" test $? = 1
 	expect "... and why" grep -q "neither a path nor 127.0.0.1:PORT" \

@@ -44,7 +44,7 @@ server=$!
 expect "ready: one byte, and the descriptor closed" \
 	until_true grep -qsx 1 "$work/ready"
 expect "... and it listens" test -S "$work/socket"
-says 1 "another wmapd listens there" --socket "$work/socket"
+says 1 "ddress already in use" --socket "$work/socket"
 LD_PRELOAD=$preload WMAP_SOCKET=$work/socket \
 	"$programs/touch" -w "$work/file" 3
 expect "it serves" until_true cmp -s <(printf w) \
