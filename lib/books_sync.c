@@ -141,7 +141,8 @@ static void drop_finish(struct join *join)
 
 	/* What was stored to meanwhile, or could not be written, stays. */
 	drop_clean(message);
-	drop_plain(message);
+	if (message->advise.advice == WMAP_ADVICE_DONTNEED)
+		drop_plain(message);
 	mem_free(syncing, sizeof(*syncing));
 	message_answer(message, error);
 }
@@ -169,6 +170,22 @@ static void drop(struct message *message)
 	join_end(&syncing->join, 0);
 }
 
+static int bring(struct space *space, uint64_t start, uint64_t end)
+{
+	struct wmap_range *range = mem_alloc(sizeof(*range));
+	uint64_t id;
+	int error;
+
+	if (!range)
+		return -ENOMEM;
+	range->addr = (void *)start;
+	range->length = end - start;
+	error = prefetch_start(space, range, 1, true, &id);
+	if (error)
+		mem_free(range, sizeof(*range));
+	return error;
+}
+
 void books_advise(struct message *message)
 {
 	struct space *space = message->space;
@@ -181,11 +198,20 @@ void books_advise(struct message *message)
 		return;
 	}
 	switch (message->advise.advice) {
+	case WMAP_ADVICE_COLD:
+		for_each_in(mapping, space, start, end)
+			evict_soon(mapping->object,
+				   mapping_page(mapping,
+						max_u64(start, mapping->start)),
+				   mapping_page(mapping,
+						min_u64(end, mapping->end)));
+		break;
+	case WMAP_ADVICE_PAGEOUT:
 	case WMAP_ADVICE_DONTNEED:
 		drop(message);
 		return;
 	case WMAP_ADVICE_WILLNEED:
-		error = prefetch_start(space, start, end);
+		error = bring(space, start, end);
 		break;
 	default:
 		for_each_in(mapping, space, start, end)

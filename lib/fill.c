@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "ahead.h"
 #include "fill.h"
 #include "mem.h"
 
@@ -40,6 +41,14 @@ bool object_absent(const struct object *object, uint64_t index)
 	return pages_get(&object->pages, index).state == PAGE_ABSENT;
 }
 
+/* A run takes its memory twice while it is read. */
+static uint64_t run_most(const struct pager *pager)
+{
+	uint64_t limit = pager->budget.limit >> PAGE_SHIFT;
+
+	return max_u64(min_u64(GRAIN_MAX >> PAGE_SHIFT, limit / 16), 1);
+}
+
 void fill_choose_run(const struct mapping *mapping, uint64_t index,
 		     uint64_t *first, uint64_t *count)
 {
@@ -56,9 +65,10 @@ void fill_choose_run(const struct mapping *mapping, uint64_t index,
 	while (to < high && object_absent(mapping->object, to))
 		to++;
 	*first = from;
-	*count = min_u64(to - from, GRAIN_MAX >> PAGE_SHIFT);
+	*count = min_u64(to - from, run_most(mapping->object->pager));
 	if (*first + *count <= index)
 		*first = index;
+	*count = min_u64(*count, to - *first);
 }
 
 /* ---- Fills ---------------------------------------------------------------------*/
@@ -185,8 +195,72 @@ static void land(struct fill *fill, uint64_t bytes)
 	object_sicken(fill->pager, fill->object);
 }
 
+static void fill_destroy(struct fill *fill)
+{
+	if (fill->prefetch)
+		prefetch_read(fill->prefetch, fill->held);
+	object_put(fill->object);
+	mem_free(fill, sizeof(*fill));
+}
+
+/* ---- Holding back ----------------------------------------------------------------*/
+
+/* Nobody shall wait for its touch any more. */
+static void drop_mark(struct fill *fill)
+{
+	if (fill->held && fill->prefetch)
+		prefetch_unmark(fill->prefetch);
+	fill->held = false;
+}
+
+/* It is over: what it has goes into place, or (@bytes < 0) is forgotten. */
+static void unpark(struct fill *fill, int64_t bytes)
+{
+	struct pager *pager = fill->pager;
+
+	assert(fill->parked);
+	if (fill->prefetch)
+		prefetch_unparked(fill->prefetch);
+	list_del(&fill->link);
+	pager->n_parked--;
+	pager->budget.coming -= fill->coming;
+	if (bytes < 0)
+		unclaim(fill, fill->first);
+	else
+		land(fill, (uint64_t)bytes);
+	staging_put(&pager->staging, fill->io.pub.buffer,
+		    fill->count << PAGE_SHIFT);
+	fill_destroy(fill);
+}
+
+void fills_unhold(struct object *object, uint64_t first, uint64_t end)
+{
+	list_for_each(fill, &object->fills, struct fill, link) {
+		if (fill->first >= end || fill->first + fill->count <= first)
+			continue;
+		drop_mark(fill);
+		if (fill->parked)
+			unpark(fill, -1);
+	}
+}
+
+void fill_release(struct object *object, uint64_t index)
+{
+	list_for_each(fill, &object->fills, struct fill, link)
+		if (fill->held && fill->first == index) {
+			struct pager *pager = fill->pager;
+
+			drop_mark(fill);
+			if (fill->parked)
+				unpark(fill, fill->bytes);
+			prefetch_pump(pager);
+			return;
+		}
+}
+
 void fills_repeat(struct object *object, uint64_t first, uint64_t end)
 {
+	fills_unhold(object, first, end);
 	list_for_each(fill, &object->fills, struct fill, link)
 		if (fill->first < end && fill->first + fill->count > first)
 			fill->repeat = true;
@@ -213,7 +287,17 @@ static void settle(struct io *io)
 
 	if (fill->repeat && bytes >= 0)
 		return; /* let_go begins it again */
+	if (fill->held && bytes > 0 && list_empty(&fill->waiters)) {
+		fill->parked = true;
+		fill->pager->n_parked++;
+		fill->bytes = up_to_end(fill, bytes);
+		if (fill->prefetch)
+			prefetch_parked(fill->prefetch);
+		return;
+	}
 	list_del(&fill->link);
+	fill->pager->budget.coming -= fill->coming;
+	fill->coming = 0;
 	if (bytes >= 0) {
 		pager_stats(fill->pager, fill->object)->bytes_read +=
 			(uint64_t)bytes;
@@ -227,18 +311,16 @@ static void settle(struct io *io)
 		join_end(fill->join, 0);
 }
 
-static void fill_destroy(struct fill *fill)
-{
-	fill->pager->prefetching -= fill->prefetch;
-	object_put(fill->object);
-	mem_free(fill, sizeof(*fill));
-}
-
 static void let_go(struct io *io)
 {
 	struct fill *fill = container_of(io, struct fill, io);
 	struct pager *pager = fill->pager;
 
+	if (fill->parked) {
+		if (fill->bytes <= 0)
+			unpark(fill, -1);
+		return;
+	}
 	if (fill->repeat && !io->late && io->result >= 0) {
 		fill->repeat = false;
 		io_start(io, pager->loop, io->store, fill->deadline);
@@ -250,15 +332,29 @@ static void let_go(struct io *io)
 	prefetch_pump(pager);
 }
 
-/* False: there is no buffer for it now. */
-static bool begin(struct fill *fill)
+bool fill_room(struct pager *pager, uint64_t count, bool ahead)
+{
+	size_t size = count << PAGE_SHIFT;
+
+	return budget_take(pager, size + staging_size(size), ahead);
+}
+
+/* False: there is no buffer for it now, or no memory. @over: the budget may be
+   exceeded, because nothing will come back to it. */
+static bool begin(struct fill *fill, bool over)
 {
 	struct pager *pager = fill->pager;
 	size_t size = fill->count << PAGE_SHIFT;
-	void *buffer = staging_get(&pager->staging, size);
+	void *buffer;
 
+	if (!fill_room(pager, fill->count, fill->prefetch || fill->ahead) &&
+	    !over)
+		return false;
+	buffer = staging_get(&pager->staging, size);
 	if (!buffer)
 		return false;
+	fill->coming = fill->count;
+	pager->budget.coming += fill->coming;
 	loop_timer_stop(&fill->io.deadline);
 	fill->io.pub.buffer = buffer;
 	fill->io.pub.length = size;
@@ -270,13 +366,25 @@ static bool begin(struct fill *fill)
 	return true;
 }
 
+/* Zeros need no reading: their faults begin again. */
+static void feed_thirsty(struct pager *pager)
+{
+	struct list now;
+
+	list_init(&now);
+	list_move(&now, &pager->thirsty);
+	list_for_each(aside, &now, struct fault, link)
+		fault_resolve(pager, fault_take_back(aside));
+}
+
 void fills_feed(struct pager *pager)
 {
 	list_for_each(fill, &pager->hungry, struct fill, waiting) {
-		if (!begin(fill))
+		if (!begin(fill, !budget_hopes(pager)))
 			return;
 		list_del(&fill->waiting);
 	}
+	feed_thirsty(pager);
 }
 
 static bool claim(struct object *object, uint64_t first, uint64_t count)
@@ -292,6 +400,16 @@ static bool claim(struct object *object, uint64_t first, uint64_t count)
 		}
 	}
 	return true;
+}
+
+bool fill_try(struct fill *fill)
+{
+	if (begin(fill, false))
+		return true;
+	list_del(&fill->link);
+	unclaim(fill, fill->first);
+	fill_destroy(fill);
+	return false;
 }
 
 /* It will not be read after all. */
@@ -342,9 +460,11 @@ void fill_go(struct fill *fill)
 {
 	struct pager *pager = fill->pager;
 
-	if (list_empty(&pager->hungry) && begin(fill))
+	bool hopes = budget_hopes(pager);
+
+	if ((list_empty(&pager->hungry) || !hopes) && begin(fill, !hopes))
 		return;
-	if (pager->staging.out) {
+	if (hopes) {
 		list_add(&pager->hungry, &fill->waiting);
 		loop_timer_start(pager->loop, &fill->io.deadline,
 				 time_now() + fill->deadline);
@@ -372,6 +492,7 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 	fill->zeros = mapping->flags & MAPPING_COURSE;
 	fault_set_aside(&fill->waiters, fault);
 	fill_go(fill);
+	ahead_missed(pager, mapping, index);
 }
 
 /* The store may never answer: who sleeps here must not wait for it, but fault
@@ -392,6 +513,8 @@ static void wake_waiters(struct fill *fill, const struct mapping *mapping)
 
 void fills_forget(struct mapping *mapping)
 {
+	fills_unhold(mapping->object, mapping->first,
+		     mapping_end_page(mapping));
 	list_for_each(fill, &mapping->object->fills, struct fill, link) {
 		if (fill->via == mapping)
 			fill->via = NULL;

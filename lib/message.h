@@ -25,13 +25,17 @@ enum message_kind {
 	MESSAGE_RESIDENCY,
 	MESSAGE_LIST, /* mappings that end above an address, or around it */
 	MESSAGE_STATS,
-	MESSAGE_FRAME,	      /* where a loaded page lies */
-	MESSAGE_YIELD,	      /* gives up growth pages that lie in the range */
-	MESSAGE_REGROW,	      /* something above this address went */
-	MESSAGE_FILE_SYNC,    /* before read(2), truncate(2) of a file */
-	MESSAGE_FILE_WRITING, /* before write(2) to it */
-	MESSAGE_FILE_WRITTEN, /* after it, also if it failed */
-	MESSAGE_FILE_LENGTH,  /* after truncate(2) */
+	MESSAGE_MEMORY,	       /* the budget */
+	MESSAGE_PREFETCH,      /* bring a list of ranges */
+	MESSAGE_PIN,	       /* or unpin */
+	MESSAGE_PREFETCH_WAIT, /* for that, or cancel it */
+	MESSAGE_FRAME,	       /* where a loaded page lies */
+	MESSAGE_YIELD,	       /* gives up growth pages that lie in the range */
+	MESSAGE_REGROW,	       /* something above this address went */
+	MESSAGE_FILE_SYNC,     /* before read(2), truncate(2) of a file */
+	MESSAGE_FILE_WRITING,  /* before write(2) to it */
+	MESSAGE_FILE_WRITTEN,  /* after it, also if it failed */
+	MESSAGE_FILE_LENGTH,   /* after truncate(2) */
 	MESSAGE_LEAVE,	 /* the pager moves out: it does nothing any more */
 	MESSAGE_STAY,	 /* after LEAVE: it does after all */
 	MESSAGE_ABANDON, /* after LEAVE: all is another pager's */
@@ -66,7 +70,8 @@ struct message {
 			bool writable;	   /* in: open for writing */
 			uint64_t dev, ino; /* in: of the file */
 			const char *name;  /* in: of the file */
-			bool growing; /* in: the page above is reserved too */
+			bool growing;	/* in: the page above is reserved too */
+			unsigned waits; /* the pager's own */
 			int memfd; /* out: to be placed, or -1; the pager's */
 			uint64_t modes; /* out: to register for */
 			bool shared;	/* out: how to map the memfd */
@@ -114,6 +119,19 @@ struct message {
 		struct {
 			struct wmap_stats *stats; /* in: likewise */
 		} stats;
+		struct {
+			struct wmap_range *ranges; /* in: of mem_alloc; the
+						      pager's on success */
+			size_t n;		   /* in */
+			bool cancel;		   /* in: WAIT */
+			uint64_t id;		   /* out; WAIT: in */
+		} prefetch;
+		struct {
+			bool pin; /* in: else unpin */
+		} pin;
+		struct {
+			uint64_t limit; /* in, bytes, or BUDGET_NONE */
+		} memory;
 		struct {
 			int memfd;	 /* out: a duplicate for the sender */
 			uint64_t offset; /* out: of the page */

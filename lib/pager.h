@@ -15,6 +15,7 @@
 #ifndef WMAP_PAGER_H
 #define WMAP_PAGER_H
 
+#include "budget.h"
 #include "loop.h"
 #include "message.h"
 #include "object.h"
@@ -42,8 +43,16 @@ struct pager {
 	struct list objects[OBJECT_HASHES]; /* with a key, by it */
 	struct hints *hints;
 	struct ledger *ledger; /* or NULL */
+	struct list all;       /* object.of_pager: every object */
+	struct budget budget;
 	struct staging staging;
-	struct list hungry;	/* fill.waiting: for a buffer */
+	struct list hungry;   /* fill.waiting: for a buffer, or for memory */
+	struct list thirsty;  /* fault.link: zeros, that wait for memory */
+	struct list dry;      /* writeback.dry: no room for their writes now */
+	struct post wet;      /* there is again */
+	bool wetting;	      /* it is posted */
+	uint64_t n_parked;    /* fills that hold a page back */
+	uint64_t ahead_wants; /* bytes that reading ahead would use */
 	struct list prefetches; /* prefetch.link */
 	unsigned prefetching;	/* reads under way for them */
 	struct list sick;	/* object.sick: with pages in ERROR */
@@ -87,7 +96,11 @@ void fault_resolve(struct pager *pager, struct fault fault);
 void faults_release(struct mapping *mapping);
 
 /* Bring what is absent of [start, end) of the space, in the background. */
-int prefetch_start(struct space *space, uint64_t start, uint64_t end);
+int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
+		   bool hint, uint64_t *id);
+
+/* Answer when it has ended, or cancel it and answer then. */
+void prefetch_wait(struct message *message);
 
 /* The space goes: nothing is brought for it any more. */
 void prefetch_forget(struct space *space);
@@ -103,8 +116,14 @@ void object_sicken(struct pager *pager, struct object *object);
 /* A buffer came back: begin what waits for one. */
 void fills_feed(struct pager *pager);
 
+/* prefetch.c: a read has ended, or memory came back: another may begin. */
+void prefetch_pump(struct pager *pager);
+
 /* What is being read of [first, end) was changed meanwhile: read it again. */
 void fills_repeat(struct object *object, uint64_t first, uint64_t end);
+
+/* Let go of what is held back of [first, end). */
+void fills_unhold(struct object *object, uint64_t first, uint64_t end);
 
 /* No fill under way needs @mapping any more, which goes. */
 void fills_forget(struct mapping *mapping);
@@ -120,6 +139,8 @@ struct writeback {
 	int error;
 	void (*done)(struct writeback *writeback);
 	void *owner;
+	/* only these pages, or NULL; taken over, an array of room */
+	uint64_t *chosen, n_chosen, room;
 	/* its own */
 	uint64_t *indexes, n, next;
 	uint64_t limit, deadline;
@@ -127,6 +148,7 @@ struct writeback {
 	bool begun;
 	bool parked, waited; /* for others' writes; and no longer */
 	struct timer patience;
+	struct list dry; /* pager.dry */
 };
 
 /*

@@ -3,6 +3,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "ahead.h"
+#include "pin.h"
+#include "budget.h"
 #include "ledger.h"
 #include "mem.h"
 #include "space.h"
@@ -13,7 +16,7 @@ void space_create(struct space *space, int uffd, unsigned features)
 	memset(space, 0, sizeof(*space));
 	space->uffd = uffd;
 	space->features = features;
-	space->sigbus = -1;
+	space->sigbus = space->pagemap = -1;
 	space->stats.size = sizeof(space->stats);
 	list_init(&space->link);
 }
@@ -23,6 +26,8 @@ void space_destroy(struct space *space)
 	assert(!space->n);
 	if (space->sigbus >= 0)
 		sys_call(SYS_close, space->sigbus);
+	if (space->pagemap >= 0)
+		sys_call(SYS_close, space->pagemap);
 	if (space->uffd >= 0)
 		sys_call(SYS_close, space->uffd);
 	mem_free(space->entries, space->room * sizeof(*space->entries));
@@ -121,6 +126,8 @@ int space_add(struct space *space, struct mapping *mapping)
 {
 	int error = reserve(space);
 
+	if (!mapping->object->pager)
+		budget_adopt(space->pager, mapping->object);
 	if (error)
 		return error;
 	error = view_create(mapping->object, mapping->first,
@@ -144,6 +151,8 @@ static void free_mapping(struct mapping *mapping)
 {
 	struct object *object = mapping->object;
 
+	ahead_forget(mapping);
+	pin_forget(mapping, mapping->first, mapping_end_page(mapping));
 	list_del(&mapping->of_object);
 	view_put(mapping->view);
 	object_put(object);
@@ -179,6 +188,7 @@ static int split_plain(struct mapping *lower_part, struct mapping *upper)
 
 	if (error)
 		return error;
+	budget_adopt(lower_part->space->pager, object);
 	error = view_create(object, upper->first, mapping_end_page(upper),
 			    &upper->view);
 	if (error)
@@ -214,6 +224,7 @@ int space_split(struct mapping *mapping, uint64_t address)
 	upper->length = mapping->length - (address - mapping->start);
 	upper->faults = upper->fills = upper->errors = 0;
 	upper->slot = 0;
+	upper->ahead = NULL;
 	if (mapping->object->memfd < 0)
 		error = split_plain(mapping, upper);
 	if (!error && mapping->object->memfd >= 0) {
@@ -272,6 +283,9 @@ int space_move(struct mapping *mapping, uint64_t start, uint64_t length)
 	uint64_t end_page = mapping->first + ((end - start) >> PAGE_SHIFT);
 	int error = object_reach(mapping->object, end_page);
 
+	if (!error && end_page > mapping_end_page(mapping) &&
+	    mapping->object->mappings.next->next != &mapping->object->mappings)
+		error = object_company(mapping->object);
 	if (!error && end_page > mapping_end_page(mapping) &&
 	    mapping->view->references > 1)
 		error = own_view(mapping);
@@ -340,6 +354,7 @@ static int copy_mapping(const struct mapping *from, struct space *to)
 	mapping->slot = 0;
 	list_init(&mapping->of_object);
 	mapping->closing = mapping->alone = false;
+	mapping->ahead = NULL;
 	mapping->n_loaded = 0;
 	mapping->faults = mapping->fills = mapping->errors = 0;
 	error = copy_object(from, &mapping->object);

@@ -26,7 +26,7 @@
 #include "sys.h"
 
 #define RUN_PAGES 256 /* of one write */
-#define WRITES	  8   /* under way at a time */
+#define WRITES	  32  /* under way at a time */
 
 struct write {
 	struct io io;
@@ -38,6 +38,7 @@ struct write {
 };
 
 static void step(struct writeback *writeback);
+static void go_on(struct writeback *writeback);
 
 /* ---- One run -------------------------------------------------------------------*/
 
@@ -114,6 +115,19 @@ static void write_done(struct io *io)
 	step(writeback);
 }
 
+/* There is room for writing again. */
+static void wet(struct post *post)
+{
+	struct pager *pager = container_of(post, struct pager, wet);
+	struct list dry;
+
+	pager->wetting = false;
+	list_init(&dry);
+	list_move(&dry, &pager->dry);
+	while (!list_empty(&dry))
+		go_on(list_first(&dry, struct writeback, dry));
+}
+
 /* The run is over, well or not. */
 static void end_run(struct write *write, int error)
 {
@@ -128,8 +142,13 @@ static void end_run(struct write *write, int error)
 		write->writeback->in_flight--;
 		count_down(write->object);
 	}
-	staging_put(&pager->staging, write->io.pub.buffer,
-		    write->count << PAGE_SHIFT);
+	budget_write_end(pager, write->io.pub.buffer,
+			 write->count << PAGE_SHIFT);
+	if (!list_empty(&pager->dry) && !pager->wetting) {
+		pager->wetting = true;
+		pager->wet.run = wet;
+		loop_post(pager->loop, &pager->wet);
+	}
 	object_put(write->object);
 	mem_free(write, sizeof(*write));
 	fills_feed(pager);
@@ -172,7 +191,7 @@ static struct write *write_create(struct writeback *writeback, uint64_t first,
 
 	if (!write)
 		return NULL;
-	buffer = staging_get(&writeback->pager->staging, count << PAGE_SHIFT);
+	buffer = budget_write_begin(writeback->pager, count << PAGE_SHIFT);
 	if (!buffer) {
 		mem_free(write, sizeof(*write));
 		return NULL;
@@ -277,7 +296,9 @@ static uint64_t run_length(const struct writeback *writeback)
 	const uint64_t *from = writeback->indexes + writeback->next;
 	uint64_t left = writeback->n - writeback->next, n = 1;
 
-	while (n < left && n < RUN_PAGES && from[n] == from[0] + n &&
+	uint64_t most = min_u64(RUN_PAGES, budget_write_most(writeback->pager));
+
+	while (n < left && n < most && from[n] == from[0] + n &&
 	       from[n] << PAGE_SHIFT < writeback->limit &&
 	       pages_get(&writeback->object->pages, from[n]).state ==
 		       PAGE_DIRTY)
@@ -312,7 +333,9 @@ static void finish(struct writeback *writeback)
 {
 	struct object *object = writeback->object;
 
-	mem_free(writeback->indexes, writeback->n * sizeof(uint64_t));
+	mem_free(writeback->indexes,
+		 (writeback->chosen ? writeback->room : writeback->n) *
+			 sizeof(uint64_t));
 	list_del(&writeback->link);
 	/* The next one first: done may start another, which must wait for it. */
 	if (!list_empty(&object->writebacks))
@@ -387,7 +410,14 @@ static void step(struct writeback *writeback)
 		if (!next_run(writeback)) {
 			if (writeback->in_flight)
 				return;
-			writeback->error = -ENOMEM;
+			if (writeback->pager->budget.writing &&
+			    !writeback->waited) {
+				list_add(&writeback->pager->dry,
+					 &writeback->dry);
+				break;
+			}
+			writeback->error = writeback->waited ? -ETIMEDOUT :
+							       -ENOMEM;
 			writeback->next = writeback->n;
 		}
 	if (writeback->next < writeback->n && !writeback->in_flight)
@@ -411,9 +441,13 @@ static bool still_writing(const struct writeback *writeback)
 
 static int collect(struct writeback *writeback)
 {
-	int error = pages_collect(&writeback->object->pages, writeback->first,
-				  writeback->end, 1u << PAGE_DIRTY,
-				  &writeback->indexes, &writeback->n);
+	int error = 0;
+
+	if (!writeback->chosen)
+		error = pages_collect(&writeback->object->pages,
+				      writeback->first, writeback->end,
+				      1u << PAGE_DIRTY, &writeback->indexes,
+				      &writeback->n);
 
 	return !error && still_writing(writeback) ? -ETIMEDOUT : error;
 }
@@ -430,12 +464,15 @@ static void begin(struct writeback *writeback)
 	writeback->error = find_limit(object, &writeback->limit);
 	if (!writeback->error && object->n_dirty)
 		writeback->error = collect(writeback);
+	if (writeback->error)
+		writeback->next = writeback->n;
 	step(writeback);
 }
 
 static void go_on(struct writeback *writeback)
 {
 	writeback->parked = false;
+	list_del(&writeback->dry);
 	loop_timer_stop(&writeback->patience);
 	if (writeback->begun)
 		step(writeback);
@@ -470,11 +507,13 @@ void writeback_start(struct pager *pager, struct writeback *writeback)
 	bool idle = list_empty(&object->writebacks);
 
 	writeback->pager = pager;
-	writeback->indexes = NULL;
-	writeback->n = writeback->next = 0;
+	writeback->indexes = writeback->chosen;
+	writeback->n = writeback->chosen ? writeback->n_chosen : 0;
+	writeback->next = 0;
 	writeback->in_flight = 0;
 	writeback->error = 0;
 	writeback->begun = writeback->parked = writeback->waited = false;
+	list_init(&writeback->dry);
 	timer_init(&writeback->patience, proceed);
 	list_add(&object->writebacks, &writeback->link);
 	if (idle)
@@ -512,6 +551,7 @@ static void drop(struct object *object, uint64_t first, uint64_t end,
  */
 void object_drop(struct object *object, uint64_t first, uint64_t end)
 {
+	fills_unhold(object, first, end);
 	if (object->memfd >= 0)
 		drop(object, first, end, 1u << PAGE_CLEAN);
 }

@@ -308,21 +308,102 @@ WMAP_API int wmap_sync(void *addr, size_t length, int flags);
 #define WMAP_ADVICE_SEQUENTIAL 2 /* a fault brings what follows it too */
 #define WMAP_ADVICE_WILLNEED   3 /* bring it now, without waiting for it */
 #define WMAP_ADVICE_DONTNEED   4 /* let it go, once written; private: dropped */
+#define WMAP_ADVICE_COLD       5 /* first to go when memory is short */
+#define WMAP_ADVICE_PAGEOUT    6 /* let it go, once written; nothing is lost */
 
 /**
  * wmap_advise - say how a range will be used
  * @addr, @length: page-aligned, bytes
  * @advice: WMAP_ADVICE_*; RANDOM and SEQUENTIAL hold for the whole mapping
  *
- * Blocks:  WMAP_ADVICE_DONTNEED until changed pages are written.
+ * Blocks:  WMAP_ADVICE_DONTNEED, _PAGEOUT until changed pages are written.
  *
  * Errors:
  *   EINVAL  @addr is not page-aligned, @advice is unknown
  *   ENOMEM  part of the range is not mapped
- *   EIO …   DONTNEED: the store failed; those pages stay
+ *   EIO …   DONTNEED, PAGEOUT: the store failed; those pages stay
  * Source: madvise(2).
  */
 WMAP_API int wmap_advise(void *addr, size_t length, int advice);
+
+/* ---- Memory --------------------------------------------------------------- */
+
+#define WMAP_MEMORY_MIN	      ((size_t)256 << 10)
+#define WMAP_MEMORY_UNLIMITED ((size_t)-1)
+
+/**
+ * wmap_memory_set - bound the memory that mappings hold: the budget
+ * @bytes: WMAP_MEMORY_MIN to the memory of the machine, or
+ *         WMAP_MEMORY_UNLIMITED, as at first if $WMAP_MEMORY does not say more
+ *         ("256M")
+ *
+ * Pages in memory, pages on their way and the pager's buffers together are kept
+ * within it. Above it pages of files and stores go again: first those that are
+ * clean and were not used lately; changed ones are written back before. Below
+ * it nothing goes. Files are read and written past the page cache, but for what
+ * it has already. Anonymous memory counts, and stays. May be called again at any
+ * time; what is too much then goes in the background.
+ *
+ * Each thread should find room for 16 pages: with less, threads that use several
+ * pages in one instruction take them from each other for a while.
+ *
+ * Errors:
+ *   EINVAL  too small, or more than the machine has
+ *   ENOMEM  more than three quarters of it is pinned
+ *   EOPNOTSUPP  the pager is wmapd, whose own $WMAP_MEMORY bounds all clients
+ */
+WMAP_API int wmap_memory_set(size_t bytes);
+
+struct wmap_range {
+	void *addr;
+	size_t length; /* bytes */
+};
+
+/**
+ * wmap_prefetch - bring what will be needed, in the order of need
+ * @ranges: read before the call returns; whole pages that they touch
+ * @n:      0 to WMAP_PREFETCH_MAX
+ *
+ * Returns at once; reads run deep in the background. With a budget they keep
+ * about a quarter of it ahead of the reader and wait there for it to come: so the
+ * list may be longer than memory. What is not mapped is passed by, what a read
+ * fails to bring is left to the fault.
+ *
+ * Under wmapd the ranges are advice (WMAP_ADVICE_WILLNEED), and the number is 0.
+ *
+ * Returns a number for wmap_prefetch_wait and wmap_prefetch_cancel, or -1.
+ *
+ * Errors:
+ *   EINVAL  more than WMAP_PREFETCH_MAX ranges, or one that wraps
+ *   EFAULT  @ranges is not readable
+ */
+#define WMAP_PREFETCH_MAX ((size_t)1 << 24)
+WMAP_API int64_t wmap_prefetch(const struct wmap_range *ranges, size_t n);
+
+/** wmap_prefetch_wait - until all is there, or as much as fits ahead of use */
+WMAP_API int wmap_prefetch_wait(int64_t prefetch);
+
+/** wmap_prefetch_cancel - ask for no more; what is on its way still comes */
+WMAP_API int wmap_prefetch_cancel(int64_t prefetch);
+
+/**
+ * wmap_pin - bring a range, and keep it whatever the budget
+ * @addr, @length: as wmap_sync's
+ *
+ * Pins do not count: one wmap_unpin undoes any number. Unmapping does, too.
+ *
+ * Blocks:  until the range is in memory.
+ *
+ * Errors:
+ *   EINVAL  @addr is not page-aligned
+ *   ENOMEM  part of the range is not mapped; or more than three quarters of the
+ *           budget would be pinned
+ *   EOPNOTSUPP  the pager is wmapd
+ */
+WMAP_API int wmap_pin(void *addr, size_t length);
+
+/** wmap_unpin - let a range be evicted again; errors as wmap_pin's */
+WMAP_API int wmap_unpin(void *addr, size_t length);
 
 /* ---- Information ----------------------------------------------------------*/
 
@@ -395,7 +476,11 @@ struct wmap_stats {
 	uint64_t resident, dirty;		    /* pages */
 	uint64_t faults, fills, writebacks, errors; /* since the start */
 	uint64_t bytes_read, bytes_written;	    /* of stores */
-	uint64_t bookkeeping; /* bytes held for all of it */
+	uint64_t bookkeeping;  /* bytes held for all of it */
+	uint64_t memory_limit; /* bytes; UINT64_MAX: none */
+	uint64_t memory;       /* bytes of it used now */
+	uint64_t memory_peak;  /* the most that ever was, since it was asked */
+	uint64_t evicted;      /* pages, since the start */
 	/* From the pager's reading of a fault's message to its sleeper's wake;
 	   the way there and back is not in it. */
 	uint64_t latency_max_ns;

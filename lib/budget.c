@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* How much may be used, and how much is (budget.h) */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/sysinfo.h>
+
+#include "budget.h"
+#include "pager.h"
+#include "pin.h"
+#include "sys.h"
+
+/* [a] The limit of the pager of this process, as last set; orders nothing. */
+static _Atomic uint64_t of_process = BUDGET_NONE;
+
+void budget_init(struct pager *pager)
+{
+	struct budget *budget = &pager->budget;
+
+	budget->limit = BUDGET_NONE;
+	pager->staging.keep = STAGING_KEPT;
+	evict_init(pager);
+}
+
+uint64_t budget_used(const struct pager *pager)
+{
+	const struct budget *budget = &pager->budget;
+
+	return ((budget->resident + budget->coming) << PAGE_SHIFT) +
+	       pager->staging.out + pager->staging.idle;
+}
+
+static void note_peak(struct pager *pager, uint64_t bytes)
+{
+	pager->budget.peak =
+		max_u64(pager->budget.peak, budget_used(pager) + bytes);
+}
+
+#define FOR_WRITING ((uint64_t)2 << 20) /* at most */
+
+static uint64_t for_writing(const struct budget *budget)
+{
+	return page_down(min_u64(budget->limit / 16, FOR_WRITING));
+}
+
+uint64_t budget_limit(const struct pager *pager)
+{
+	if (!budget_is_set(&pager->budget))
+		return BUDGET_NONE;
+	return pager->budget.limit - for_writing(&pager->budget);
+}
+
+uint64_t budget_load(const struct pager *pager)
+{
+	return budget_used(pager) - pager->budget.writing;
+}
+
+uint64_t budget_write_most(const struct pager *pager)
+{
+	if (!budget_is_set(&pager->budget))
+		return UINT64_MAX;
+	return max_u64(for_writing(&pager->budget) >> PAGE_SHIFT >> 2, 1);
+}
+
+void *budget_write_begin(struct pager *pager, size_t size)
+{
+	struct budget *budget = &pager->budget;
+	size_t takes = staging_size(size);
+	void *buffer;
+
+	if (budget_is_set(budget) && budget->writing &&
+	    budget->writing + takes > for_writing(budget))
+		return NULL;
+	if (budget_is_set(budget) && budget_used(pager) + takes > budget->limit)
+		staging_trim(&pager->staging);
+	buffer = staging_get(&pager->staging, size);
+	if (buffer)
+		budget->writing += takes;
+	note_peak(pager, 0);
+	return buffer;
+}
+
+void budget_write_end(struct pager *pager, void *buffer, size_t size)
+{
+	pager->budget.writing -= staging_size(size);
+	staging_put(&pager->staging, buffer, size);
+}
+
+bool budget_take(struct pager *pager, uint64_t bytes, bool ahead)
+{
+	uint64_t limit = budget_limit(pager), used = budget_load(pager);
+
+	if (limit == BUDGET_NONE) {
+		note_peak(pager, bytes);
+		return true;
+	}
+	if (used + bytes > limit)
+		staging_trim(&pager->staging);
+	used = budget_load(pager);
+	if (ahead)
+		limit -= limit / 64;
+	if (used + bytes > limit && !ahead) {
+		evict_now(pager, page_up(used + bytes - limit) >> PAGE_SHIFT);
+		used = budget_load(pager);
+	}
+	evict_kick(pager);
+	if (used + bytes > limit)
+		return false;
+	note_peak(pager, bytes);
+	return true;
+}
+
+bool budget_hopes(const struct pager *pager)
+{
+	return pager->budget.coming > pager->n_parked ||
+	       pager->staging.out > pager->n_parked << PAGE_SHIFT ||
+	       evict_hopes(pager);
+}
+
+uint64_t budget_most(void)
+{
+	struct sysinfo info;
+
+	if (sys_call(SYS_sysinfo, &info))
+		return BUDGET_NONE - 1;
+	return (uint64_t)info.totalram * info.mem_unit;
+}
+
+static unsigned shift_of(char suffix)
+{
+	switch (suffix) {
+	case 'K':
+	case 'k':
+		return 10;
+	case 'M':
+	case 'm':
+		return 20;
+	case 'G':
+	case 'g':
+		return 30;
+	case 'T':
+	case 't':
+		return 40;
+	default:
+		return 0;
+	}
+}
+
+uint64_t budget_parse(const char *text)
+{
+	uint64_t n = 0;
+	unsigned shift;
+
+	if (*text < '0' || *text > '9')
+		return 0;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		if (n > UINT64_MAX / 16)
+			return 0;
+		n = n * 10 + (uint64_t)(*text - '0');
+	}
+	shift = shift_of(*text);
+	if (shift)
+		text++;
+	if (*text || n > UINT64_MAX >> 1 >> shift)
+		return 0;
+	return n << shift;
+}
+
+void budget_count(struct object *object, uint64_t index, int by)
+{
+	if (!object->pager)
+		return;
+	object->pager->budget.resident += by;
+	if (budget_is_set(&object->pager->budget))
+		evict_count(object, index, by);
+}
+
+void budget_forget(struct object *object)
+{
+	if (!object->pager)
+		return;
+	object->pager->budget.resident -= object->n_present;
+	evict_forget(object);
+}
+
+/* From now on its pages are in windows. */
+static void begin_counting(struct object *object)
+{
+	struct page page;
+	uint64_t cursor = 0;
+
+	while (pages_next(&object->pages, 0, UINT64_MAX, &cursor, &page))
+		if (page_is(page, STATES_PRESENT))
+			evict_count(object, page.index, 1);
+	if (object->store)
+		store_file_thrifty(object->store);
+}
+
+void budget_adopt(struct pager *pager, struct object *object)
+{
+	object->pager = pager;
+	list_add(&pager->all, &object->of_pager);
+	pager->budget.resident += object->n_present;
+	if (budget_is_set(&pager->budget))
+		begin_counting(object);
+}
+
+static void count_all(struct pager *pager)
+{
+	list_for_each(object, &pager->all, struct object, of_pager)
+		begin_counting(object);
+}
+
+static void stop_counting(struct pager *pager)
+{
+	list_for_each(object, &pager->all, struct object, of_pager)
+		evict_forget(object);
+}
+
+int budget_set(struct pager *pager, uint64_t limit)
+{
+	struct budget *budget = &pager->budget;
+	bool was = budget_is_set(budget);
+
+	if (limit < BUDGET_MIN)
+		return -EINVAL;
+	if (!pin_fits(pager, 0, limit))
+		return -ENOMEM;
+	budget->limit = limit;
+	atomic_store_explicit(&of_process, limit, memory_order_relaxed);
+	pager->staging.keep = min_u64(STAGING_KEPT, limit / 16);
+	if (!was && budget_is_set(budget))
+		count_all(pager);
+	else if (was && !budget_is_set(budget))
+		stop_counting(pager);
+	evict_kick(pager);
+	fills_feed(pager);
+	return 0;
+}
+
+int budget_from_environment(uint64_t *limit)
+{
+	const char *text = getenv("WMAP_MEMORY");
+	uint64_t bytes;
+
+	if (!text) {
+		*limit = BUDGET_NONE;
+		atomic_store_explicit(&of_process, BUDGET_NONE,
+				      memory_order_relaxed);
+		return 0;
+	}
+	bytes = budget_parse(text);
+	if (bytes < BUDGET_MIN || bytes > budget_most()) {
+		log_line("WMAP_MEMORY=%s: not a size from %lluK to what the "
+			 "machine has, %lluM",
+			 text, (unsigned long long)BUDGET_MIN >> 10,
+			 (unsigned long long)budget_most() >> 20);
+		return -EINVAL;
+	}
+	*limit = bytes;
+	atomic_store_explicit(&of_process, bytes, memory_order_relaxed);
+	return 0;
+}
+
+const char *budget_to_environment(char text[40])
+{
+	uint64_t limit =
+		atomic_load_explicit(&of_process, memory_order_relaxed);
+
+	if (limit == BUDGET_NONE)
+		return NULL;
+	snprintf(text, 40, "WMAP_MEMORY=%llu", (unsigned long long)limit);
+	return text;
+}
