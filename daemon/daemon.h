@@ -150,10 +150,11 @@ int top_command(int argc, char **argv);
 /* ---- run ---------------------------------------------------------------- */
 
 struct run_options {
-	char *patterns;	   /* $WMAP_MAP, or NULL; malloc'd */
-	const char *grain; /* $WMAP_GRAIN, or NULL */
-	const char *json;  /* a file, or NULL */
-	char **argv;	   /* the program and its arguments */
+	char *patterns;	    /* $WMAP_MAP, or NULL; malloc'd */
+	const char *grain;  /* $WMAP_GRAIN, or NULL */
+	const char *memory; /* $WMAP_MEMORY, or NULL */
+	const char *json;   /* a file, or NULL */
+	char **argv;	    /* the program and its arguments */
 };
 
 /* Returns the status to exit with. */

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "budget.h"
 #include "daemon.h"
 
 #define GRAIN_MIN 4096u
-#define GRAIN_MAX (2u << 20)
 
 static const char help[] =
 	"usage: wmap run [option …] [--] program [argument …]\n"
@@ -25,6 +25,8 @@ static const char help[] =
 	"               * matches / too; a GLOB without / is for the last part\n"
 	"  --grain N    bytes that one fault brings: a power of two from 4096\n"
 	"               (the default) to 2M\n"
+	"  --memory N   at most that much memory for them, 256K or more (say,\n"
+	"               256M); what is too much goes back to the files\n"
 	"  --json FILE  writes the summary there, too, as JSON\n"
 	"  --help, --version\n"
 	"\n"
@@ -109,6 +111,22 @@ static bool set_grain(struct parsed *parsed, const char *text)
 	return true;
 }
 
+static bool set_memory(struct parsed *parsed, const char *name,
+		       const char *text)
+{
+	uint64_t bytes = budget_parse(text);
+
+	if (bytes < BUDGET_MIN || bytes > budget_most()) {
+		say("%s %s: not a size from %lluK to what the machine has, "
+		    "%lluM",
+		    name, text, (unsigned long long)BUDGET_MIN >> 10,
+		    (unsigned long long)budget_most() >> 20);
+		return false;
+	}
+	parsed->options.memory = text;
+	return true;
+}
+
 static bool set_map(struct parsed *parsed, const char *glob)
 {
 	if (!*glob) {
@@ -130,11 +148,12 @@ static bool set_json(struct parsed *parsed, const char *path)
 	return *path;
 }
 
-enum { MAP = 256, GRAIN, JSON, HELP, VERSION };
+enum { MAP = 256, GRAIN, MEMORY, JSON, HELP, VERSION };
 
 static const struct option long_options[] = {
 	{ "map", required_argument, NULL, MAP },
 	{ "grain", required_argument, NULL, GRAIN },
+	{ "memory", required_argument, NULL, MEMORY },
 	{ "json", required_argument, NULL, JSON },
 	{ "help", no_argument, NULL, HELP },
 	{ "version", no_argument, NULL, VERSION },
@@ -148,6 +167,8 @@ static bool set_option(struct parsed *parsed, int option, char **argv)
 		return set_map(parsed, optarg);
 	case GRAIN:
 		return set_grain(parsed, optarg);
+	case MEMORY:
+		return set_memory(parsed, "--memory", optarg);
 	case JSON:
 		return set_json(parsed, optarg);
 	case ':':
@@ -177,6 +198,9 @@ static int run_command(int argc, char **argv)
 		if (!set_option(&parsed, option, argv))
 			return EXIT_OURS;
 	}
+	if (!parsed.options.memory && getenv("WMAP_MEMORY") &&
+	    !set_memory(&parsed, "WMAP_MEMORY", getenv("WMAP_MEMORY")))
+		return EXIT_OURS;
 	if (optind == argc) {
 		say("run: which program?");
 		return see_help();

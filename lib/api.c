@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "api.h"
+#include "budget.h"
 #include "mem.h"
 #include "message.h"
 #include "space.h"
@@ -233,6 +234,23 @@ int wmap_advise(void *addr, size_t length, int advice)
 	if (!error && length && message.advise.drop)
 		error = (int)sys_call(SYS_madvise, addr, page_up(length),
 				      MADV_DONTNEED);
+	return api_result(error);
+}
+
+/* ---- Memory ----------------------------------------------------------------------*/
+
+int wmap_memory_set(size_t bytes)
+{
+	struct message message = {
+		.kind = MESSAGE_MEMORY,
+		.memory.limit = bytes,
+	};
+	int error = client_start();
+
+	if (!error && bytes != WMAP_MEMORY_UNLIMITED && bytes > budget_most())
+		error = -EINVAL;
+	if (!error)
+		error = client_call(&message);
 	return api_result(error);
 }
 

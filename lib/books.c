@@ -41,6 +41,12 @@ static void stop(struct message *message)
 	message_answer(message, 0);
 }
 
+static void memory(struct message *message)
+{
+	message_answer(message,
+		       budget_set(message->pager, message->memory.limit));
+}
+
 /* ---- Which is which ------------------------------------------------------ */
 
 static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
@@ -53,6 +59,7 @@ static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
 	[MESSAGE_RESIDENCY] = books_residency,
 	[MESSAGE_LIST] = books_list,
 	[MESSAGE_STATS] = books_stats,
+	[MESSAGE_MEMORY] = memory,
 	[MESSAGE_FRAME] = books_frame,
 	[MESSAGE_YIELD] = books_yield,
 	[MESSAGE_REGROW] = books_regrow,

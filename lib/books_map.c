@@ -113,6 +113,17 @@ static int make_writable(struct object *object, const struct message *message)
 	return ledger_file(object, message->map.file);
 }
 
+/* What is to be mapped, if it is mapped already. */
+static struct object *find_object(struct pager *pager,
+				  const struct message *message)
+{
+	if (message->map.file >= 0)
+		return books_find_file(pager, message->map.dev,
+				       message->map.ino);
+	return message->map.store ? find_store(pager, message->map.store) :
+				    NULL;
+}
+
 static int object_of_file(struct pager *pager, const struct message *message,
 			  struct object **result)
 {
@@ -261,13 +272,33 @@ static int make_way(const struct message *message)
 	return 0;
 }
 
+/*
+ * Somebody has booked a mapping of this file or store, and is about to put it in
+ * place: until then it cannot be told to see first touches. At most a moment,
+ * unless its client has died.
+ */
+#define WAITS 100000
+
+static bool must_wait(struct pager *pager, struct message *message)
+{
+	struct object *object = find_object(pager, message);
+
+	if (!object || !object_company(object) || message->map.waits++ == WAITS)
+		return false;
+	loop_post(pager->loop, &message->post);
+	return true;
+}
+
 void books_map(struct message *message)
 {
 	struct pager *pager = message->pager;
 	struct object *object = NULL;
-	int error = object_of(pager, message, &object);
 	bool stores;
+	int error;
 
+	if (must_wait(pager, message))
+		return;
+	error = object_of(pager, message, &object);
 	if (!error) {
 		error = make_way(message);
 		if (error)

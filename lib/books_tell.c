@@ -135,6 +135,11 @@ void books_stats(struct message *message)
 		count_object(stats, space->entries[i].mapping);
 	stats->bookkeeping =
 		mem_used() - pager->staging.out - pager->staging.idle;
+	stats->memory_limit = pager->budget.limit;
+	stats->memory = budget_used(pager);
+	stats->memory_peak = max_u64(pager->budget.peak, stats->memory);
+	pager->budget.peak = stats->memory;
+	stats->evicted = pager->budget.evicted;
 	message_answer(message, 0);
 }
 

@@ -38,6 +38,12 @@ static void fill_zeros(struct pager *pager, struct mapping *mapping,
 
 	if (mapping->grain > 1)
 		fill_choose_run(mapping, index, &first, &count);
+	if (!budget_take(pager, count << PAGE_SHIFT, false) &&
+	    budget_hopes(pager) &&
+	    time_now() - fault->since < mapping->deadline) {
+		fault_set_aside(&pager->thirsty, fault);
+		return;
+	}
 	error = fill_put(object, mapping, first, count, nothing, fault->write,
 			 &woken);
 	if (error && error != -ENOENT && error != -ESRCH) {

@@ -40,6 +40,14 @@ bool object_absent(const struct object *object, uint64_t index)
 	return pages_get(&object->pages, index).state == PAGE_ABSENT;
 }
 
+/* A run takes its memory twice while it is read. */
+static uint64_t run_most(const struct pager *pager)
+{
+	uint64_t limit = pager->budget.limit >> PAGE_SHIFT;
+
+	return max_u64(min_u64(GRAIN_MAX >> PAGE_SHIFT, limit / 16), 1);
+}
+
 void fill_choose_run(const struct mapping *mapping, uint64_t index,
 		     uint64_t *first, uint64_t *count)
 {
@@ -56,9 +64,10 @@ void fill_choose_run(const struct mapping *mapping, uint64_t index,
 	while (to < high && object_absent(mapping->object, to))
 		to++;
 	*first = from;
-	*count = min_u64(to - from, GRAIN_MAX >> PAGE_SHIFT);
+	*count = min_u64(to - from, run_most(mapping->object->pager));
 	if (*first + *count <= index)
 		*first = index;
+	*count = min_u64(*count, to - *first);
 }
 
 /* ---- Fills ---------------------------------------------------------------------*/
@@ -214,6 +223,8 @@ static void settle(struct io *io)
 	if (fill->repeat && bytes >= 0)
 		return; /* let_go begins it again */
 	list_del(&fill->link);
+	fill->pager->budget.coming -= fill->coming;
+	fill->coming = 0;
 	if (bytes >= 0) {
 		pager_stats(fill->pager, fill->object)->bytes_read +=
 			(uint64_t)bytes;
@@ -250,15 +261,28 @@ static void let_go(struct io *io)
 	prefetch_pump(pager);
 }
 
-/* False: there is no buffer for it now. */
-static bool begin(struct fill *fill)
+bool fill_room(struct pager *pager, uint64_t count, bool ahead)
+{
+	size_t size = count << PAGE_SHIFT;
+
+	return budget_take(pager, size + staging_size(size), ahead);
+}
+
+/* False: there is no buffer for it now, or no memory. @over: the budget may be
+   exceeded, because nothing will come back to it. */
+static bool begin(struct fill *fill, bool over)
 {
 	struct pager *pager = fill->pager;
 	size_t size = fill->count << PAGE_SHIFT;
-	void *buffer = staging_get(&pager->staging, size);
+	void *buffer;
 
+	if (!fill_room(pager, fill->count, fill->prefetch) && !over)
+		return false;
+	buffer = staging_get(&pager->staging, size);
 	if (!buffer)
 		return false;
+	fill->coming = fill->count;
+	pager->budget.coming += fill->coming;
 	loop_timer_stop(&fill->io.deadline);
 	fill->io.pub.buffer = buffer;
 	fill->io.pub.length = size;
@@ -270,13 +294,25 @@ static bool begin(struct fill *fill)
 	return true;
 }
 
+/* Zeros need no reading: their faults begin again. */
+static void feed_thirsty(struct pager *pager)
+{
+	struct list now;
+
+	list_init(&now);
+	list_move(&now, &pager->thirsty);
+	list_for_each(aside, &now, struct fault, link)
+		fault_resolve(pager, fault_take_back(aside));
+}
+
 void fills_feed(struct pager *pager)
 {
 	list_for_each(fill, &pager->hungry, struct fill, waiting) {
-		if (!begin(fill))
+		if (!begin(fill, !budget_hopes(pager)))
 			return;
 		list_del(&fill->waiting);
 	}
+	feed_thirsty(pager);
 }
 
 static bool claim(struct object *object, uint64_t first, uint64_t count)
@@ -342,9 +378,9 @@ void fill_go(struct fill *fill)
 {
 	struct pager *pager = fill->pager;
 
-	if (list_empty(&pager->hungry) && begin(fill))
+	if (list_empty(&pager->hungry) && begin(fill, !budget_hopes(pager)))
 		return;
-	if (pager->staging.out) {
+	if (pager->staging.out || budget_hopes(pager)) {
 		list_add(&pager->hungry, &fill->waiting);
 		loop_timer_start(pager->loop, &fill->io.deadline,
 				 time_now() + fill->deadline);

@@ -18,6 +18,7 @@ struct fill {
 	struct object *object;
 	struct mapping *via; /* NULL: none, or it went */
 	uint64_t first, count;
+	uint64_t coming; /* of these, counted in the budget */
 	uint64_t deadline;
 	bool write;   /* one page, and its thread stores to it */
 	bool woken;   /* all that slept on it through via are awake */
@@ -52,6 +53,9 @@ int fill_put(struct object *object, struct mapping *via, uint64_t first,
 void fill_choose_run(const struct mapping *mapping, uint64_t index,
 		     uint64_t *first, uint64_t *count);
 
+/* Is there memory for a run that is read? */
+bool fill_room(struct pager *pager, uint64_t count, bool ahead);
+
 /* Claim a run; NULL without memory. The caller sets deadline, via … and lets it
    go: it begins now, or when there is a buffer. */
 struct fill *fill_create(struct pager *pager, struct object *object,
@@ -61,8 +65,5 @@ void fill_go(struct fill *fill);
 /* Bring the page of a fault, whose state is ABSENT or ERROR. */
 void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 		const struct fault *fault);
-
-/* prefetch.c: a read has ended, another may begin. */
-void prefetch_pump(struct pager *pager);
 
 #endif

@@ -54,6 +54,7 @@ struct wmap_store {
 	_Atomic unsigned references; /* the last put orders after all others */
 	struct workers *workers; /* NULL: functions run on the loop's thread */
 	bool writable;		 /* ops.write is there and allowed */
+	bool is_file;		 /* a file store */
 	bool ends_reads; /* what it reads never lies past its end: a file */
 };
 
@@ -109,6 +110,12 @@ void store_file_close(int fd);
    cache; as pread(2). */
 int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,
 			uint64_t offset);
+
+/*
+ * From now on, if it is a file store, what is not in the page cache already is
+ * read and written past it, where the file system can: memory is short.
+ */
+void store_file_thrifty(struct wmap_store *store);
 
 /*
  * A descriptor of our own for the file behind @fd: reopened through /proc, so

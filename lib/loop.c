@@ -233,6 +233,25 @@ void loop_timer_stop(struct timer *timer)
 	list_del(&timer->link);
 }
 
+void loop_idle(struct loop *loop, struct post *post)
+{
+	post->next = loop->idle;
+	loop->idle = post;
+	loop->touched = true;
+}
+
+/* What runs may ask to run again: in the next turn. */
+static void run_idle(struct loop *loop)
+{
+	struct post *post = loop->idle, *next;
+
+	loop->idle = NULL;
+	for (; post; post = next) {
+		next = post->next;
+		post->run(post);
+	}
+}
+
 static bool timer_due(const struct loop *loop, uint64_t now)
 {
 	return !list_empty(&loop->timers) &&
@@ -380,7 +399,8 @@ void loop_turn(struct loop *loop)
 	if (loop->put_off)
 		return;
 	ran |= run_timers(loop);
-	enter(loop, !ran);
+	enter(loop, !ran && !loop->idle);
+	run_idle(loop);
 }
 
 /* ---- Beginning and end --------------------------------------------------- */

@@ -118,6 +118,10 @@ void timer_init(struct timer *timer, void (*run)(struct timer *timer));
 void loop_timer_start(struct loop *loop, struct timer *timer, uint64_t at);
 void loop_timer_stop(struct timer *timer); /* also if it is not running */
 
+/* Run once, when all transfers have been begun and all that was there has been
+   answered, instead of sleeping. Not posted otherwise; the owner only. */
+void loop_idle(struct loop *loop, struct post *post);
+
 /*
  * While the owner sleeps, another thread may stand in for it, which spares two
  * wake-ups of other CPUs: from loop_borrow (false: the owner is awake, or

@@ -71,6 +71,7 @@ struct loop {
 	uint64_t wakes_due; /* writes to wake_fd begun and not yet read */
 	bool put_off;	    /* the last turn did not enter the kernel */
 	struct list timers; /* by time */
+	struct post *idle;  /* to be run instead of sleeping */
 	unsigned busy;	    /* transfers begun and not ended */
 	struct transfer *waiting, **waiting_end; /* not handed on so far */
 	struct watch wake;			 /* of wake_fd */

@@ -18,18 +18,50 @@ void fault_wake(const struct fault *fault)
 	uffd_wake(fault->space->uffd, fault->address, PAGE);
 }
 
+/* In other processes nothing can be taken out of a page table. */
+bool mapping_unseen(const struct mapping *mapping)
+{
+	return mapping->alone && mapping->space->home &&
+	       mapping->object->memfd >= 0 && mapping->flags & WMAP_SHARED &&
+	       !(mapping->flags & MAPPING_COURSE);
+}
+
 uint64_t mapping_modes(const struct mapping *mapping)
 {
 	uint64_t modes = UFFDIO_REGISTER_MODE_MISSING;
 
 	if (mapping->object->memfd < 0)
 		return modes;
-	if (mapping->tracked || mapping->alone ||
-	    mapping->flags & MAPPING_COURSE)
-		modes |= UFFDIO_REGISTER_MODE_MINOR;
-	if (mapping->tracked)
+	if (mapping->tracked || mapping_unseen(mapping))
 		modes |= UFFDIO_REGISTER_MODE_WP;
+	if (mapping->flags & MAPPING_COURSE ||
+	    (!mapping_unseen(mapping) && (mapping->tracked || mapping->alone)))
+		modes |= UFFDIO_REGISTER_MODE_MINOR;
 	return modes;
+}
+
+static int end_solitude(struct mapping *mapping)
+{
+	bool unseen = mapping_unseen(mapping);
+	int error = 0;
+
+	mapping->alone = mapping->alone && !unseen;
+	if (unseen && mapping->tracked)
+		error = uffd_register(mapping->space->uffd, mapping->start,
+				      mapping->end - mapping->start,
+				      mapping_modes(mapping));
+	mapping->alone |= error != 0;
+	return error;
+}
+
+int object_company(struct object *object)
+{
+	int error = 0;
+
+	list_for_each(mapping, &object->mappings, struct mapping, of_object)
+		if (!error)
+			error = end_solitude(mapping);
+	return error;
 }
 
 static bool shows(const struct mapping *mapping, uint64_t index)

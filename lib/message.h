@@ -25,6 +25,7 @@ enum message_kind {
 	MESSAGE_RESIDENCY,
 	MESSAGE_LIST, /* mappings that end above an address, or around it */
 	MESSAGE_STATS,
+	MESSAGE_MEMORY,	      /* the budget */
 	MESSAGE_FRAME,	      /* where a loaded page lies */
 	MESSAGE_YIELD,	      /* gives up growth pages that lie in the range */
 	MESSAGE_REGROW,	      /* something above this address went */
@@ -66,7 +67,8 @@ struct message {
 			bool writable;	   /* in: open for writing */
 			uint64_t dev, ino; /* in: of the file */
 			const char *name;  /* in: of the file */
-			bool growing; /* in: the page above is reserved too */
+			bool growing;	/* in: the page above is reserved too */
+			unsigned waits; /* the pager's own */
 			int memfd; /* out: to be placed, or -1; the pager's */
 			uint64_t modes; /* out: to register for */
 			bool shared;	/* out: how to map the memfd */
@@ -114,6 +116,9 @@ struct message {
 		struct {
 			struct wmap_stats *stats; /* in: likewise */
 		} stats;
+		struct {
+			uint64_t limit; /* in, bytes, or BUDGET_NONE */
+		} memory;
 		struct {
 			int memfd;	 /* out: a duplicate for the sender */
 			uint64_t offset; /* out: of the page */

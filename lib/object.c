@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "ledger.h"
 #include "mem.h"
 #include "object.h"
@@ -54,6 +55,8 @@ static int create(struct wmap_store *store, int memfd, struct object **result)
 	list_init(&object->fills);
 	list_init(&object->writebacks);
 	list_init(&object->sick);
+	list_init(&object->of_pager);
+	list_init(&object->windows);
 	pages_init(&object->pages);
 	object->references = 1;
 	object->memfd = memfd;
@@ -131,6 +134,8 @@ void object_put(struct object *object)
 	ledger_object_gone(object);
 	list_del(&object->link);
 	list_del(&object->sick);
+	budget_forget(object);
+	list_del(&object->of_pager);
 	for (int i = 0; i < 2 && object->counts[i]; i++)
 		atomic_fetch_sub_explicit(object->counts[i], 1,
 					  memory_order_relaxed);
@@ -237,6 +242,9 @@ int object_set(struct object *object, struct page page, enum page_state state,
 		return error;
 	count(object, page, -1);
 	count(object, after, 1);
+	if (page_is(page, STATES_PRESENT) != page_is(after, STATES_PRESENT))
+		budget_count(object, page.index,
+			     page_is(after, STATES_PRESENT) ? 1 : -1);
 	return 0;
 }
 

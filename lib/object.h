@@ -39,10 +39,16 @@ static inline bool page_is(struct page page, unsigned states)
 	return states >> page.state & 1;
 }
 
+struct pager;
+
 struct object {
-	struct list link;	/* objects of one hash of the key */
-	struct list mappings;	/* mapping.of_object */
-	struct list fills;	/* fill.link: reads under way */
+	struct list link;     /* objects of one hash of the key */
+	struct pager *pager;  /* whose budget it counts in */
+	struct list of_pager; /* pager.all */
+	struct list windows;  /* window.of_object (budget.h) */
+	uint64_t unwritable;  /* until then no page is evicted by writing it */
+	struct list mappings; /* mapping.of_object */
+	struct list fills;    /* fill.link: reads under way */
 	struct list writebacks; /* writeback.link: the first one is running */
 	unsigned references;
 	uint64_t dev, ino;	     /* of a file, else 0 */

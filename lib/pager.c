@@ -87,7 +87,10 @@ static void init(struct pager *pager)
 	for (size_t i = 0; i < OBJECT_HASHES; i++)
 		list_init(&pager->objects[i]);
 	list_init(&pager->spaces);
+	list_init(&pager->all);
 	list_init(&pager->hungry);
+	list_init(&pager->thirsty);
+	budget_init(pager);
 	list_init(&pager->prefetches);
 	list_init(&pager->sick);
 	timer_init(&pager->heal, retry_sick);
@@ -98,10 +101,13 @@ int pager_create(struct hints *hints, struct pager **result, unsigned *features)
 {
 	struct pager *pager = mem_alloc(sizeof(*pager));
 	bool uring = true;
-	int error;
+	uint64_t memory;
+	int error = budget_from_environment(&memory);
 
-	if (!pager)
-		return -ENOMEM;
+	if (!pager || error) {
+		mem_free(pager, sizeof(*pager));
+		return error ? error : -ENOMEM;
+	}
 	error = loop_create(&pager->loop, &uring);
 	if (error) {
 		mem_free(pager, sizeof(*pager));
@@ -110,6 +116,7 @@ int pager_create(struct hints *hints, struct pager **result, unsigned *features)
 	*features = uring ? WMAP_FEATURE_IO_URING : 0;
 	init(pager);
 	pager->hints = hints;
+	pager->budget.limit = memory;
 	*result = pager;
 	return 0;
 }

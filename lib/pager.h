@@ -15,6 +15,7 @@
 #ifndef WMAP_PAGER_H
 #define WMAP_PAGER_H
 
+#include "budget.h"
 #include "loop.h"
 #include "message.h"
 #include "object.h"
@@ -42,8 +43,12 @@ struct pager {
 	struct list objects[OBJECT_HASHES]; /* with a key, by it */
 	struct hints *hints;
 	struct ledger *ledger; /* or NULL */
+	struct list all;	/* object.of_pager: every object */
+	struct budget budget;
 	struct staging staging;
-	struct list hungry;	/* fill.waiting: for a buffer */
+	struct list hungry;	/* fill.waiting: for a buffer, or for memory */
+	struct list thirsty;	/* fault.link: zeros, that wait for memory */
+	uint64_t ahead_wants;	/* bytes that reading ahead would use */
 	struct list prefetches; /* prefetch.link */
 	unsigned prefetching;	/* reads under way for them */
 	struct list sick;	/* object.sick: with pages in ERROR */
@@ -103,6 +108,9 @@ void object_sicken(struct pager *pager, struct object *object);
 /* A buffer came back: begin what waits for one. */
 void fills_feed(struct pager *pager);
 
+/* prefetch.c: a read has ended, or memory came back: another may begin. */
+void prefetch_pump(struct pager *pager);
+
 /* What is being read of [first, end) was changed meanwhile: read it again. */
 void fills_repeat(struct object *object, uint64_t first, uint64_t end);
 
@@ -120,6 +128,8 @@ struct writeback {
 	int error;
 	void (*done)(struct writeback *writeback);
 	void *owner;
+	/* only these pages, or NULL; taken over, an array of room */
+	uint64_t *chosen, n_chosen, room;
 	/* its own */
 	uint64_t *indexes, n, next;
 	uint64_t limit, deadline;

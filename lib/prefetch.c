@@ -25,13 +25,17 @@ int prefetch_start(struct space *space, uint64_t start, uint64_t end)
 	return 0;
 }
 
-static void prefetch_run(struct pager *pager, struct mapping *mapping,
+/* False: there is no memory for it now. */
+static bool prefetch_run(struct pager *pager, struct mapping *mapping,
 			 uint64_t first, uint64_t count)
 {
-	struct fill *fill = fill_create(pager, mapping->object, first, count);
+	struct fill *fill;
 
+	if (!fill_room(pager, count, true))
+		return false;
+	fill = fill_create(pager, mapping->object, first, count);
 	if (!fill)
-		return;
+		return false;
 	/* Where every touch counts, bringing is not touching. */
 	if (!(mapping->flags & MAPPING_COURSE))
 		fill->via = mapping;
@@ -39,6 +43,7 @@ static void prefetch_run(struct pager *pager, struct mapping *mapping,
 	fill->deadline = mapping->deadline;
 	pager->prefetching++;
 	fill_go(fill);
+	return true;
 }
 
 /* The next run of absent pages at or after *@index, below @end; at most AHEAD
@@ -81,7 +86,8 @@ static bool prefetch_step(struct pager *pager, struct prefetch *prefetch)
 		prefetch->next = mapping->end;
 		return true;
 	}
-	prefetch_run(pager, mapping, index, count);
+	if (!prefetch_run(pager, mapping, index, count))
+		return false; /* it was only a hint */
 	prefetch->next = mapping_address(mapping, index + count);
 	return true;
 }

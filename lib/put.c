@@ -96,7 +96,12 @@ static int put_through(struct mapping *via, uint64_t first, uint64_t count,
 static int put_behind(struct object *object, uint64_t first, uint64_t count,
 		      const char *buffer)
 {
-	int error = object_write(object, first, count, buffer);
+	/* Where a mapping would not see a first touch, its first store must
+	   be seen all the same. */
+	int error = object_protect(object, first, count);
+
+	if (!error)
+		error = object_write(object, first, count, buffer);
 
 	for (uint64_t i = 0; i < count && !error; i++)
 		landed(object, NULL, first + i, false);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "budget.h"
 #include "ledger.h"
 #include "mem.h"
 #include "space.h"
@@ -13,7 +14,7 @@ void space_create(struct space *space, int uffd, unsigned features)
 	memset(space, 0, sizeof(*space));
 	space->uffd = uffd;
 	space->features = features;
-	space->sigbus = -1;
+	space->sigbus = space->pagemap = -1;
 	space->stats.size = sizeof(space->stats);
 	list_init(&space->link);
 }
@@ -23,6 +24,8 @@ void space_destroy(struct space *space)
 	assert(!space->n);
 	if (space->sigbus >= 0)
 		sys_call(SYS_close, space->sigbus);
+	if (space->pagemap >= 0)
+		sys_call(SYS_close, space->pagemap);
 	if (space->uffd >= 0)
 		sys_call(SYS_close, space->uffd);
 	mem_free(space->entries, space->room * sizeof(*space->entries));
@@ -121,6 +124,8 @@ int space_add(struct space *space, struct mapping *mapping)
 {
 	int error = reserve(space);
 
+	if (!mapping->object->pager)
+		budget_adopt(space->pager, mapping->object);
 	if (error)
 		return error;
 	error = view_create(mapping->object, mapping->first,
@@ -179,6 +184,7 @@ static int split_plain(struct mapping *lower_part, struct mapping *upper)
 
 	if (error)
 		return error;
+	budget_adopt(lower_part->space->pager, object);
 	error = view_create(object, upper->first, mapping_end_page(upper),
 			    &upper->view);
 	if (error)
@@ -272,6 +278,9 @@ int space_move(struct mapping *mapping, uint64_t start, uint64_t length)
 	uint64_t end_page = mapping->first + ((end - start) >> PAGE_SHIFT);
 	int error = object_reach(mapping->object, end_page);
 
+	if (!error && end_page > mapping_end_page(mapping) &&
+	    mapping->object->mappings.next->next != &mapping->object->mappings)
+		error = object_company(mapping->object);
 	if (!error && end_page > mapping_end_page(mapping) &&
 	    mapping->view->references > 1)
 		error = own_view(mapping);

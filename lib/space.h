@@ -10,13 +10,18 @@
  *   MISSING            a page that is nowhere in memory. The rest is the MMU's,
  *                      with the kernel's fault-around: read-only and private
  *                      mappings of what others show too, plain memory.
+ *   MISSING|WP         also the first store to it: shared mappings that are
+ *                      alone with their object. All pages come through them,
+ *                      protected where that is needed, and stay so when the
+ *                      pager takes them out of the page table to see whether
+ *                      the MMU brings them back (evict.c). Without the attempt
+ *                      at fault-around a fault costs a tenth less.
  *   MISSING|MINOR      also a first touch of a page that others brought: exact
  *                      mappings (the course's), where every touch counts; and
- *                      those that were alone with their object when they were
- *                      made: nobody brings pages for them, and without the
- *                      attempt at fault-around a fault costs a tenth less.
+ *                      private ones that are alone, for that tenth.
  *   MISSING|MINOR|WP   also the first store to it: tracked mappings, shared,
- *                      writable and with a store to write back to.
+ *                      writable and with a store to write back to, where others
+ *                      show the object too.
  *
  * Invariant: a page that is CLEAN or WRITING is write-protected in every tracked
  * mapping that shows it, and no other mapping can change it. So every change of
@@ -49,7 +54,7 @@ struct mapping {
 	uint64_t deadline;
 	bool shared;	/* shows the memfd itself; else private copies of it */
 	bool may_write; /* its descriptor, or store, was for writing */
-	bool alone;	/* with its object, when it was made */
+	bool alone;	/* with its object, but for pieces cut from it */
 	bool tracked;
 	bool closing;	  /* stores are held until it is unmapped, or not */
 	struct list held; /* fault.link */
@@ -84,7 +89,8 @@ struct space {
 	bool home;	     /* the pager's own process's */
 	bool foreign;	     /* of another user than the pager's */
 	unsigned features;
-	int sigbus; /* an empty memfd, where there is no POISON; or -1 */
+	int pagemap; /* of this process: what of its memory is in use; or -1 */
+	int sigbus;  /* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;
 	size_t n, room;
 	struct ledger *ledger;	 /* its pager's, or NULL */
@@ -145,8 +151,19 @@ static inline uint64_t mapping_end_page(const struct mapping *mapping)
 	return mapping->first + ((mapping->end - mapping->start) >> PAGE_SHIFT);
 }
 
+/* May the pager take its pages out of the page table, and the MMU bring them
+   back without a message? */
+bool mapping_unseen(const struct mapping *mapping);
+
 /* UFFDIO_REGISTER_MODE_* that it needs. */
 uint64_t mapping_modes(const struct mapping *mapping);
+
+/*
+ * Another mapping will show the object's pages: those that were alone with it
+ * must see first touches from now on. An error if one of them is not in place
+ * yet: its client is just about to do that.
+ */
+int object_company(struct object *object);
 
 /* From now on its stores are seen; already loaded clean pages too. */
 int mapping_track(struct mapping *mapping);

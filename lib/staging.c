@@ -48,7 +48,7 @@ void staging_put(struct staging *staging, void *buffer, size_t size)
 
 	size = PAGE << class;
 	staging->out -= size;
-	if (staging->idle + size > STAGING_KEPT) {
+	if (staging->idle + size > staging->keep) {
 		mem_free(buffer, size);
 		return;
 	}
@@ -57,11 +57,21 @@ void staging_put(struct staging *staging, void *buffer, size_t size)
 	staging->idle += size;
 }
 
-void staging_destroy(struct staging *staging)
+size_t staging_size(size_t size)
+{
+	return PAGE << class_of(size);
+}
+
+void staging_trim(struct staging *staging)
 {
 	void *buffer;
 
 	for (unsigned class = 0; class < STAGING_CLASSES; class ++)
 		while ((buffer = pop(staging, class)))
 			mem_free(buffer, PAGE << class);
+}
+
+void staging_destroy(struct staging *staging)
+{
+	staging_trim(staging);
 }

@@ -19,12 +19,18 @@
 struct staging {
 	void *kept[STAGING_CLASSES]; /* each points to the next */
 	size_t out, idle;	     /* bytes */
+	size_t keep;		     /* of idle, at most */
 };
 
 /* A page-aligned buffer of at least @size bytes, up to 2 MiB; NULL if none may
    be had now. Its bytes are anything. */
 void *staging_get(struct staging *staging, size_t size);
 void staging_put(struct staging *staging, void *buffer, size_t size);
+/* Bytes that a buffer of @size takes. */
+size_t staging_size(size_t size);
+
+/* Let go of what is kept. */
+void staging_trim(struct staging *staging);
 void staging_destroy(struct staging *staging);
 
 #endif

@@ -60,6 +60,16 @@ struct uffdio_poison {
 #define USERFAULTFD_IOC	    0xAA
 #define USERFAULTFD_IOC_NEW _IO(USERFAULTFD_IOC, 0x00)
 #endif
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 /* 6.5 */
+#endif
+struct sys_cachestat_range {
+	uint64_t off, len;
+};
+struct sys_cachestat {
+	uint64_t nr_cache, nr_dirty, nr_writeback, nr_evicted,
+		nr_recently_evicted;
+};
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* 6.3 */
 #endif

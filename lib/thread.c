@@ -6,6 +6,7 @@
  * answer. Nothing here is locked, so that a call may be made from a signal
  * handler that interrupted another one.
  */
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -186,6 +187,9 @@ static int open_pager(struct pager **result)
 	if (error)
 		goto err_pager;
 	(*result)->home->home = true;
+	(*result)->home->pagemap =
+		(int)sys_call(SYS_openat, AT_FDCWD, "/proc/self/pagemap",
+			      O_RDONLY | O_CLOEXEC);
 	return 0;
 
 err_pager:
@@ -269,6 +273,8 @@ int thread_move_out(const struct hints **hints)
 void thread_child(void)
 {
 	sys_call(SYS_close, pager->home->uffd);
+	if (pager->home->pagemap >= 0)
+		sys_call(SYS_close, pager->home->pagemap);
 	loop_child(pager->loop);
 	pager = NULL;
 }

@@ -26,7 +26,7 @@
 #include "sys.h"
 
 #define RUN_PAGES 256 /* of one write */
-#define WRITES	  8   /* under way at a time */
+#define WRITES	  32  /* under way at a time */
 
 struct write {
 	struct io io;
@@ -312,7 +312,9 @@ static void finish(struct writeback *writeback)
 {
 	struct object *object = writeback->object;
 
-	mem_free(writeback->indexes, writeback->n * sizeof(uint64_t));
+	mem_free(writeback->indexes,
+		 (writeback->chosen ? writeback->room : writeback->n) *
+			 sizeof(uint64_t));
 	list_del(&writeback->link);
 	/* The next one first: done may start another, which must wait for it. */
 	if (!list_empty(&object->writebacks))
@@ -411,9 +413,13 @@ static bool still_writing(const struct writeback *writeback)
 
 static int collect(struct writeback *writeback)
 {
-	int error = pages_collect(&writeback->object->pages, writeback->first,
-				  writeback->end, 1u << PAGE_DIRTY,
-				  &writeback->indexes, &writeback->n);
+	int error = 0;
+
+	if (!writeback->chosen)
+		error = pages_collect(&writeback->object->pages,
+				      writeback->first, writeback->end,
+				      1u << PAGE_DIRTY, &writeback->indexes,
+				      &writeback->n);
 
 	return !error && still_writing(writeback) ? -ETIMEDOUT : error;
 }
@@ -430,6 +436,8 @@ static void begin(struct writeback *writeback)
 	writeback->error = find_limit(object, &writeback->limit);
 	if (!writeback->error && object->n_dirty)
 		writeback->error = collect(writeback);
+	if (writeback->error)
+		writeback->next = writeback->n;
 	step(writeback);
 }
 
@@ -470,8 +478,9 @@ void writeback_start(struct pager *pager, struct writeback *writeback)
 	bool idle = list_empty(&object->writebacks);
 
 	writeback->pager = pager;
-	writeback->indexes = NULL;
-	writeback->n = writeback->next = 0;
+	writeback->indexes = writeback->chosen;
+	writeback->n = writeback->chosen ? writeback->n_chosen : 0;
+	writeback->next = 0;
 	writeback->in_flight = 0;
 	writeback->error = 0;
 	writeback->begun = writeback->parked = writeback->waited = false;

@@ -324,6 +324,32 @@ WMAP_API int wmap_sync(void *addr, size_t length, int flags);
  */
 WMAP_API int wmap_advise(void *addr, size_t length, int advice);
 
+/* ---- Memory --------------------------------------------------------------- */
+
+#define WMAP_MEMORY_MIN	      ((size_t)256 << 10)
+#define WMAP_MEMORY_UNLIMITED ((size_t)-1)
+
+/**
+ * wmap_memory_set - bound the memory that mappings hold: the budget
+ * @bytes: WMAP_MEMORY_MIN to the memory of the machine, or
+ *         WMAP_MEMORY_UNLIMITED, as at first if $WMAP_MEMORY does not say more
+ *         ("256M")
+ *
+ * Pages in memory, pages on their way and the pager's buffers together are kept
+ * within it. Above it pages of files and stores go again: first those that are
+ * clean and were not used lately; changed ones are written back before. Below
+ * it nothing goes. Files are read and written past the page cache, but for what
+ * it has already. Anonymous memory counts, and stays. May be called again at any
+ * time; what is too much then goes in the background.
+ *
+ * Each thread should find room for 16 pages: with less, threads that use several
+ * pages in one instruction take them from each other for a while.
+ *
+ * Errors:
+ *   EINVAL  too small, or more than the machine has
+ */
+WMAP_API int wmap_memory_set(size_t bytes);
+
 /* ---- Information ----------------------------------------------------------*/
 
 /**
@@ -395,7 +421,11 @@ struct wmap_stats {
 	uint64_t resident, dirty;		    /* pages */
 	uint64_t faults, fills, writebacks, errors; /* since the start */
 	uint64_t bytes_read, bytes_written;	    /* of stores */
-	uint64_t bookkeeping; /* bytes held for all of it */
+	uint64_t bookkeeping;  /* bytes held for all of it */
+	uint64_t memory_limit; /* bytes; UINT64_MAX: none */
+	uint64_t memory;       /* bytes of it used now */
+	uint64_t memory_peak;  /* the most that ever was, since it was asked */
+	uint64_t evicted;      /* pages, since the start */
 	/* From the pager's reading of a fault's message to its sleeper's wake;
 	   the way there and back is not in it. */
 	uint64_t latency_max_ns;

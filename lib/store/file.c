@@ -14,7 +14,8 @@
  * left of them (the last bytes of a write, the rest of a short read) goes
  * through the page cache by the other descriptor, as does what the file system
  * refuses with EINVAL because its blocks are larger. The kernel keeps the two
- * consistent.
+ * consistent. A thrifty one goes that way, too, but for reads of what the page
+ * cache has already.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -34,8 +35,9 @@
 
 struct file {
 	int fd;
-	int direct; /* of the same file with O_DIRECT, or -1 */
-	int owner;  /* a socket whose name says that we write back, or -1 */
+	int direct;   /* of the same file with O_DIRECT, or -1 */
+	bool thrifty; /* direct, but for what the page cache has */
+	int owner;    /* a socket whose name says that we write back, or -1 */
 	struct list owners; /* [l: kept.lock] those that have one */
 };
 
@@ -109,6 +111,16 @@ static void transferred(struct transfer *transfer)
 		wmap_io_done(&io->pub, (int64_t)transferred_so_far(io));
 }
 
+/* All of it; asking does not bring it there. */
+static bool is_cached(const struct file *file, const struct io *io)
+{
+	struct sys_cachestat_range range = { io->pub.offset, io->pub.length };
+	struct sys_cachestat stat = { 0 };
+	long err = sys_call(SYS_cachestat, file->fd, &range, &stat, 0);
+
+	return !err && stat.nr_cache << PAGE_SHIFT >= io->pub.length;
+}
+
 /*
  * A page that the page cache has takes one call here, and a turn of the loop
  * less than a transfer, which is a quarter of what its fault takes. False: it
@@ -119,7 +131,9 @@ static bool read_cached(const struct file *file, struct io *io)
 	struct iovec to = { io->pub.buffer, io->pub.length };
 	long n;
 
-	if (io->operation != IO_READ || file->direct >= 0)
+	if (io->operation != IO_READ)
+		return false;
+	if (file->direct >= 0 && !(file->thrifty && is_cached(file, io)))
 		return false;
 	n = sys_call(SYS_preadv2, file->fd, &to, 1, io->pub.offset, 0,
 		     RWF_NOWAIT);
@@ -402,6 +416,7 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
 	if (err)
 		goto err_direct;
 	(*store)->ends_reads = true;
+	(*store)->is_file = true;
 	return 0;
 
 err_direct:
@@ -512,6 +527,23 @@ int store_file_descriptor(const struct wmap_store *store)
 	const struct file *file = store->self;
 
 	return store->ops.close == file_close ? file->fd : -1;
+}
+
+void store_file_thrifty(struct wmap_store *store)
+{
+	struct file *file;
+	int direct;
+
+	if (!store->is_file)
+		return;
+	file = store->self;
+	if (file->direct >= 0)
+		return;
+	direct = open_direct(file->fd, store->writable);
+	if (direct < 0)
+		return;
+	file->thrifty = true;
+	file->direct = direct;
 }
 
 int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,

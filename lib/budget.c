@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* How much may be used, and how much is (budget.h) */
+#include <stdlib.h>
+#include <sys/sysinfo.h>
+
+#include "budget.h"
+#include "pager.h"
+#include "sys.h"
+
+void budget_init(struct pager *pager)
+{
+	struct budget *budget = &pager->budget;
+
+	budget->limit = BUDGET_NONE;
+	pager->staging.keep = STAGING_KEPT;
+	evict_init(pager);
+}
+
+uint64_t budget_used(const struct pager *pager)
+{
+	const struct budget *budget = &pager->budget;
+
+	return ((budget->resident + budget->coming) << PAGE_SHIFT) +
+	       pager->staging.out + pager->staging.idle;
+}
+
+static void note_peak(struct pager *pager, uint64_t bytes)
+{
+	pager->budget.peak =
+		max_u64(pager->budget.peak, budget_used(pager) + bytes);
+}
+
+bool budget_take(struct pager *pager, uint64_t bytes, bool ahead)
+{
+	uint64_t limit = pager->budget.limit, used = budget_used(pager);
+
+	if (limit == BUDGET_NONE) {
+		note_peak(pager, bytes);
+		return true;
+	}
+	if (used + bytes > limit)
+		staging_trim(&pager->staging);
+	used = budget_used(pager);
+	if (ahead)
+		limit -= limit / 16;
+	if (used + bytes > limit && !ahead) {
+		evict_now(pager, page_up(used + bytes - limit) >> PAGE_SHIFT);
+		used = budget_used(pager);
+	}
+	evict_kick(pager);
+	if (used + bytes > limit)
+		return false;
+	note_peak(pager, bytes);
+	return true;
+}
+
+bool budget_hopes(const struct pager *pager)
+{
+	return pager->budget.coming || pager->staging.out || evict_hopes(pager);
+}
+
+uint64_t budget_most(void)
+{
+	struct sysinfo info;
+
+	if (sys_call(SYS_sysinfo, &info))
+		return BUDGET_NONE - 1;
+	return (uint64_t)info.totalram * info.mem_unit;
+}
+
+static unsigned shift_of(char suffix)
+{
+	switch (suffix) {
+	case 'K':
+	case 'k':
+		return 10;
+	case 'M':
+	case 'm':
+		return 20;
+	case 'G':
+	case 'g':
+		return 30;
+	case 'T':
+	case 't':
+		return 40;
+	default:
+		return 0;
+	}
+}
+
+uint64_t budget_parse(const char *text)
+{
+	uint64_t n = 0;
+	unsigned shift;
+
+	if (*text < '0' || *text > '9')
+		return 0;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		if (n > UINT64_MAX / 16)
+			return 0;
+		n = n * 10 + (uint64_t)(*text - '0');
+	}
+	shift = shift_of(*text);
+	if (shift)
+		text++;
+	if (*text || n > UINT64_MAX >> 1 >> shift)
+		return 0;
+	return n << shift;
+}
+
+void budget_count(struct object *object, uint64_t index, int by)
+{
+	if (!object->pager)
+		return;
+	object->pager->budget.resident += by;
+	if (budget_is_set(&object->pager->budget))
+		evict_count(object, index, by);
+}
+
+void budget_forget(struct object *object)
+{
+	if (!object->pager)
+		return;
+	object->pager->budget.resident -= object->n_present;
+	evict_forget(object);
+}
+
+/* From now on its pages are in windows. */
+static void begin_counting(struct object *object)
+{
+	struct page page;
+	uint64_t cursor = 0;
+
+	while (pages_next(&object->pages, 0, UINT64_MAX, &cursor, &page))
+		if (page_is(page, STATES_PRESENT))
+			evict_count(object, page.index, 1);
+	if (object->store)
+		store_file_thrifty(object->store);
+}
+
+void budget_adopt(struct pager *pager, struct object *object)
+{
+	object->pager = pager;
+	list_add(&pager->all, &object->of_pager);
+	pager->budget.resident += object->n_present;
+	if (budget_is_set(&pager->budget))
+		begin_counting(object);
+}
+
+static void count_all(struct pager *pager)
+{
+	list_for_each(object, &pager->all, struct object, of_pager)
+		begin_counting(object);
+}
+
+static void stop_counting(struct pager *pager)
+{
+	list_for_each(object, &pager->all, struct object, of_pager)
+		evict_forget(object);
+}
+
+int budget_set(struct pager *pager, uint64_t limit)
+{
+	struct budget *budget = &pager->budget;
+	bool was = budget_is_set(budget);
+
+	if (limit < BUDGET_MIN)
+		return -EINVAL;
+	budget->limit = limit;
+	pager->staging.keep = min_u64(STAGING_KEPT, limit / 16);
+	if (!was && budget_is_set(budget))
+		count_all(pager);
+	else if (was && !budget_is_set(budget))
+		stop_counting(pager);
+	evict_kick(pager);
+	fills_feed(pager);
+	return 0;
+}
+
+int budget_from_environment(uint64_t *limit)
+{
+	const char *text = getenv("WMAP_MEMORY");
+	uint64_t bytes;
+
+	if (!text) {
+		*limit = BUDGET_NONE;
+		return 0;
+	}
+	bytes = budget_parse(text);
+	if (bytes < BUDGET_MIN || bytes > budget_most()) {
+		log_line("WMAP_MEMORY=%s: not a size from %lluK to what the "
+			 "machine has, %lluM",
+			 text, (unsigned long long)BUDGET_MIN >> 10,
+			 (unsigned long long)budget_most() >> 20);
+		return -EINVAL;
+	}
+	*limit = bytes;
+	return 0;
+}

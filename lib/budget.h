@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The budget: how much memory a pager may hold, and which pages go first
+ *
+ *   used = pages in memory + pages on their way + staging buffers
+ *
+ * Whoever is about to need memory asks first (budget_take), so that what is used
+ * never exceeds the limit; what is on its way is counted from the moment its
+ * read begins. Without a limit nothing is kept but two sums.
+ *
+ * With one, the pages of objects that have a store are kept in windows of 512
+ * neighbours (2 MiB), and the windows in two queues:
+ *
+ *          first page         watch()              judge()
+ *   ABSENT ──────────► RESTING ──────► WATCHED ──┬──────────► gone
+ *                         ▲                      │ what was used stays
+ *                         └──────────────────────┤
+ *                            WRITING ◄───────────┘ what was changed is written
+ *                               └──► WATCHED         back first
+ *
+ * watch() takes a window out of the page tables, not out of memory; what is used
+ * again the MMU brings back by itself, without the pager, and judge() sees it in
+ * the page map. (Where that cannot be done, in other processes and in mappings
+ * whose touches are counted, the oldest window goes first.) So a page that is
+ * used stays as long as it is used between the two, and one that is not goes in
+ * a run with its neighbours.
+ *
+ * Invariant: a window in a queue has pages in memory, and n_resting and n_watched
+ * are the sums of them.
+ */
+#ifndef WMAP_BUDGET_H
+#define WMAP_BUDGET_H
+
+#include "internal.h"
+#include "list.h"
+#include "loop.h"
+
+struct object;
+struct pager;
+
+#define BUDGET_NONE   UINT64_MAX
+#define BUDGET_MIN    ((uint64_t)256 << 10)
+#define BUDGET_HASHES 1024
+
+struct budget {
+	uint64_t limit;	   /* bytes, or BUDGET_NONE */
+	uint64_t resident; /* pages in memory */
+	uint64_t coming;   /* pages that reads under way will bring */
+	uint64_t peak;	   /* bytes, the most that was used */
+	/* evict.c */
+	struct list resting, watched; /* window.link */
+	uint64_t n_resting, n_watched;
+	uint64_t n_windows;
+	uint64_t n_writing; /* pages being written back to be evicted */
+	struct list hashes[BUDGET_HASHES];
+	struct window *last; /* asked for, or NULL */
+	struct post idle;    /* evicts when there is nothing better to do */
+	bool scheduled;	     /* idle is in the loop's queue */
+	struct timer again;  /* when nothing could be evicted */
+	uint64_t evicted;    /* pages */
+};
+
+static inline bool budget_is_set(const struct budget *budget)
+{
+	return budget->limit != BUDGET_NONE;
+}
+
+void budget_init(struct pager *pager);
+
+/* Bytes used now. */
+uint64_t budget_used(const struct pager *pager);
+
+/*
+ * May @bytes more be used? Evicts what can go at once, if that is needed. What
+ * is only a guess (@ahead) evicts nothing, and leaves the last of the memory to
+ * those who sleep.
+ */
+bool budget_take(struct pager *pager, uint64_t bytes, bool ahead);
+
+/* Will memory come back by itself: reads that end, pages that are written? */
+bool budget_hopes(const struct pager *pager);
+
+/* Change the limit. -EINVAL: too small. Evicts in the background. */
+int budget_set(struct pager *pager, uint64_t limit);
+
+/* The limit that $WMAP_MEMORY says, BUDGET_NONE if it says nothing. -EINVAL, and
+   a line in the log: it makes no sense. */
+int budget_from_environment(uint64_t *limit);
+
+/* The largest limit that makes sense: the memory of the machine. */
+uint64_t budget_most(void);
+
+/* "256M" in bytes: K, M, G, T; 0 if it is no size, or too large a one. */
+uint64_t budget_parse(const char *text);
+
+/* A new object counts in @pager's budget from now on. */
+void budget_adopt(struct pager *pager, struct object *object);
+
+/* object.c: a page of an object came (1), or went (-1). */
+void budget_count(struct object *object, uint64_t index, int by);
+
+/* The object goes, with all its pages. */
+void budget_forget(struct object *object);
+
+/* ---- evict.c ---------------------------------------------------------------*/
+
+/* Evict about @pages pages, now; returns how many went. */
+uint64_t evict_now(struct pager *pager, uint64_t pages);
+
+/* Memory is short, or may be soon: evict in the background. */
+void evict_kick(struct pager *pager);
+
+void evict_init(struct pager *pager);
+void evict_count(struct object *object, uint64_t index, int by);
+void evict_forget(struct object *object);
+
+/* Are there pages that writing back would set free? */
+bool evict_hopes(const struct pager *pager);
+
+#endif
