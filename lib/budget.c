@@ -42,7 +42,7 @@ bool budget_take(struct pager *pager, uint64_t bytes, bool ahead)
 		staging_trim(&pager->staging);
 	used = budget_used(pager);
 	if (ahead)
-		limit -= limit / 16;
+		limit -= limit / 64;
 	if (used + bytes > limit && !ahead) {
 		evict_now(pager, page_up(used + bytes - limit) >> PAGE_SHIFT);
 		used = budget_used(pager);
@@ -56,7 +56,9 @@ bool budget_take(struct pager *pager, uint64_t bytes, bool ahead)
 
 bool budget_hopes(const struct pager *pager)
 {
-	return pager->budget.coming || pager->staging.out || evict_hopes(pager);
+	return pager->budget.coming > pager->n_parked ||
+	       pager->staging.out > pager->n_parked << PAGE_SHIFT ||
+	       evict_hopes(pager);
 }
 
 uint64_t budget_most(void)

@@ -56,6 +56,7 @@ struct budget {
 	struct window *last; /* asked for, or NULL */
 	struct post idle;    /* evicts when there is nothing better to do */
 	bool scheduled;	     /* idle is in the loop's queue */
+	bool stuck;	     /* nothing could go; wait until that changes */
 	struct timer again;  /* when nothing could be evicted */
 	uint64_t evicted;    /* pages */
 };

@@ -137,6 +137,7 @@ void evict_count(struct object *object, uint64_t index, int by)
 	if (!window || (by < 0 && !window->present))
 		return;
 	window->present += by;
+	budget->stuck = false;
 	sum = sum_of(budget, window);
 	if (sum)
 		*sum += by;
@@ -301,6 +302,7 @@ static void written(struct writeback *writeback)
 	struct budget *budget = &pager->budget;
 
 	budget->n_writing -= window->n_writing;
+	budget->stuck = false;
 	if (writeback->error) {
 		object->error = writeback->error;
 		object->unwritable = time_now() + HEAL_EVERY;
@@ -448,7 +450,10 @@ static uint64_t missing(const struct pager *pager, unsigned times)
 
 static void evict_again(struct timer *timer)
 {
-	evict_kick(container_of(timer, struct pager, budget.again));
+	struct pager *pager = container_of(timer, struct pager, budget.again);
+
+	pager->budget.stuck = false;
+	evict_kick(pager);
 }
 
 static void evict_idle(struct post *post)
@@ -462,22 +467,24 @@ static void evict_idle(struct post *post)
 	if (!want)
 		return;
 	evicted = evict_now(pager, min_u64(want, SLICE));
-	fills_feed(pager);
-	prefetch_pump(pager);
-	if (evicted && evicted < want) {
-		budget->scheduled = true;
-		loop_idle(pager->loop, &budget->idle);
-	} else if (!evicted && !budget->n_writing) {
+	if (!evicted) {
+		budget->stuck = true;
 		loop_timer_start(pager->loop, &budget->again,
 				 time_now() + AGAIN_AFTER);
+	} else if (evicted < want) {
+		budget->scheduled = true;
+		loop_idle(pager->loop, &budget->idle);
 	}
+	fills_feed(pager);
+	prefetch_pump(pager);
 }
 
 void evict_kick(struct pager *pager)
 {
 	struct budget *budget = &pager->budget;
 
-	if (!budget_is_set(budget) || budget->scheduled || !missing(pager, 1))
+	if (!budget_is_set(budget) || budget->scheduled || budget->stuck ||
+	    !missing(pager, 1))
 		return;
 	budget->scheduled = true;
 	loop_idle(pager->loop, &budget->idle);

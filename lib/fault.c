@@ -9,6 +9,7 @@
  *   in memory                     shown, or its protection lifted: it is dirty
  *   ERROR                         SIGBUS
  */
+#include "ahead.h"
 #include "fill.h"
 #include "sys.h"
 #include "trace.h"
@@ -89,6 +90,20 @@ static void resolve_present(struct pager *pager, struct mapping *mapping,
 	pager_answered(pager, fault);
 }
 
+/* The page is on its way, or held back until it is touched: now. */
+static void join_fill(struct pager *pager, struct mapping *mapping,
+		      uint64_t index, const struct fault *fault)
+{
+	struct fill *fill = find_fill(mapping->object, index);
+
+	fault_set_aside(&fill->waiters, fault);
+	if (fill->parked) {
+		fill->write = fault->write;
+		fill_unpark(fill);
+	}
+	ahead_reached(pager, mapping, index);
+}
+
 static void resolve_in(struct pager *pager, struct mapping *mapping,
 		       const struct fault *fault)
 {
@@ -101,7 +116,7 @@ static void resolve_in(struct pager *pager, struct mapping *mapping,
 	else if (fault->protected)
 		fault_wake(fault); /* it went meanwhile: a missing page now */
 	else if (page.state == PAGE_FILLING)
-		fault_set_aside(&find_fill(object, index)->waiters, fault);
+		join_fill(pager, mapping, index, fault);
 	else if (pager->refusing || (page.state == PAGE_ERROR &&
 				     !(mapping->flags & MAPPING_COURSE)))
 		fault_refuse(pager, fault);

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "ahead.h"
 #include "fill.h"
 #include "mem.h"
 
@@ -194,8 +195,63 @@ static void land(struct fill *fill, uint64_t bytes)
 	object_sicken(fill->pager, fill->object);
 }
 
+static void fill_destroy(struct fill *fill)
+{
+	fill->pager->prefetching -= fill->prefetch;
+	object_put(fill->object);
+	mem_free(fill, sizeof(*fill));
+}
+
+/* ---- Holding back ----------------------------------------------------------------*/
+
+/* It is over: what it has goes into place, or (@bytes < 0) is forgotten. */
+static void unpark(struct fill *fill, int64_t bytes)
+{
+	struct pager *pager = fill->pager;
+
+	assert(fill->parked);
+	list_del(&fill->link);
+	pager->n_parked--;
+	pager->budget.coming -= fill->coming;
+	if (bytes < 0)
+		unclaim(fill, fill->first);
+	else
+		land(fill, (uint64_t)bytes);
+	staging_put(&pager->staging, fill->io.pub.buffer,
+		    fill->count << PAGE_SHIFT);
+	fill_destroy(fill);
+}
+
+void fill_unpark(struct fill *fill)
+{
+	unpark(fill, fill->bytes);
+}
+
+void fills_unhold(struct object *object, uint64_t first, uint64_t end)
+{
+	list_for_each(fill, &object->fills, struct fill, link) {
+		if (fill->first >= end || fill->first + fill->count <= first)
+			continue;
+		fill->held = false;
+		if (fill->parked)
+			unpark(fill, -1);
+	}
+}
+
+void fill_release(struct object *object, uint64_t index)
+{
+	list_for_each(fill, &object->fills, struct fill, link)
+		if (fill->held && fill->first == index) {
+			fill->held = false;
+			if (fill->parked)
+				fill_unpark(fill);
+			return;
+		}
+}
+
 void fills_repeat(struct object *object, uint64_t first, uint64_t end)
 {
+	fills_unhold(object, first, end);
 	list_for_each(fill, &object->fills, struct fill, link)
 		if (fill->first < end && fill->first + fill->count > first)
 			fill->repeat = true;
@@ -222,6 +278,12 @@ static void settle(struct io *io)
 
 	if (fill->repeat && bytes >= 0)
 		return; /* let_go begins it again */
+	if (fill->held && bytes > 0 && list_empty(&fill->waiters)) {
+		fill->parked = true;
+		fill->pager->n_parked++;
+		fill->bytes = up_to_end(fill, bytes);
+		return;
+	}
 	list_del(&fill->link);
 	fill->pager->budget.coming -= fill->coming;
 	fill->coming = 0;
@@ -238,18 +300,16 @@ static void settle(struct io *io)
 		join_end(fill->join, 0);
 }
 
-static void fill_destroy(struct fill *fill)
-{
-	fill->pager->prefetching -= fill->prefetch;
-	object_put(fill->object);
-	mem_free(fill, sizeof(*fill));
-}
-
 static void let_go(struct io *io)
 {
 	struct fill *fill = container_of(io, struct fill, io);
 	struct pager *pager = fill->pager;
 
+	if (fill->parked) {
+		if (fill->bytes <= 0)
+			unpark(fill, -1);
+		return;
+	}
 	if (fill->repeat && !io->late && io->result >= 0) {
 		fill->repeat = false;
 		io_start(io, pager->loop, io->store, fill->deadline);
@@ -276,7 +336,8 @@ static bool begin(struct fill *fill, bool over)
 	size_t size = fill->count << PAGE_SHIFT;
 	void *buffer;
 
-	if (!fill_room(pager, fill->count, fill->prefetch) && !over)
+	if (!fill_room(pager, fill->count, fill->prefetch || fill->ahead) &&
+	    !over)
 		return false;
 	buffer = staging_get(&pager->staging, size);
 	if (!buffer)
@@ -330,6 +391,16 @@ static bool claim(struct object *object, uint64_t first, uint64_t count)
 	return true;
 }
 
+bool fill_try(struct fill *fill)
+{
+	if (begin(fill, false))
+		return true;
+	list_del(&fill->link);
+	unclaim(fill, fill->first);
+	fill_destroy(fill);
+	return false;
+}
+
 /* It will not be read after all. */
 static void give_up(struct fill *fill, int error)
 {
@@ -380,7 +451,7 @@ void fill_go(struct fill *fill)
 
 	if (list_empty(&pager->hungry) && begin(fill, !budget_hopes(pager)))
 		return;
-	if (pager->staging.out || budget_hopes(pager)) {
+	if (budget_hopes(pager)) {
 		list_add(&pager->hungry, &fill->waiting);
 		loop_timer_start(pager->loop, &fill->io.deadline,
 				 time_now() + fill->deadline);
@@ -408,6 +479,7 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 	fill->zeros = mapping->flags & MAPPING_COURSE;
 	fault_set_aside(&fill->waiters, fault);
 	fill_go(fill);
+	ahead_missed(pager, mapping, index);
 }
 
 /* The store may never answer: who sleeps here must not wait for it, but fault
@@ -428,6 +500,8 @@ static void wake_waiters(struct fill *fill, const struct mapping *mapping)
 
 void fills_forget(struct mapping *mapping)
 {
+	fills_unhold(mapping->object, mapping->first,
+		     mapping_end_page(mapping));
 	list_for_each(fill, &mapping->object->fills, struct fill, link) {
 		if (fill->via == mapping)
 			fill->via = NULL;

@@ -25,6 +25,10 @@ struct fill {
 	bool zeros;   /* past the end of the store are zeros */
 	bool healing; /* the page was in ERROR */
 	bool prefetch;
+	bool ahead;  /* nobody has asked for it yet */
+	bool held;   /* when it was read it waits here to be touched */
+	bool parked; /* it does; of the bytes that it has: */
+	int64_t bytes;
 	bool repeat;	   /* the store was changed while this read it */
 	struct join *join; /* is told when it is settled, or NULL */
 };
@@ -61,6 +65,15 @@ bool fill_room(struct pager *pager, uint64_t count, bool ahead);
 struct fill *fill_create(struct pager *pager, struct object *object,
 			 uint64_t first, uint64_t count);
 void fill_go(struct fill *fill);
+
+/* Begin now, or not at all: false, and the fill is gone. */
+bool fill_try(struct fill *fill);
+
+/* Somebody touches a page that is held back: put it in place. */
+void fill_unpark(struct fill *fill);
+
+/* A page that is held back shall not wait for its toucher any more. */
+void fill_release(struct object *object, uint64_t index);
 
 /* Bring the page of a fault, whose state is ABSENT or ERROR. */
 void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,

@@ -48,6 +48,7 @@ struct pager {
 	struct staging staging;
 	struct list hungry;	/* fill.waiting: for a buffer, or for memory */
 	struct list thirsty;	/* fault.link: zeros, that wait for memory */
+	uint64_t n_parked;	/* fills that hold a page back */
 	uint64_t ahead_wants;	/* bytes that reading ahead would use */
 	struct list prefetches; /* prefetch.link */
 	unsigned prefetching;	/* reads under way for them */
@@ -113,6 +114,9 @@ void prefetch_pump(struct pager *pager);
 
 /* What is being read of [first, end) was changed meanwhile: read it again. */
 void fills_repeat(struct object *object, uint64_t first, uint64_t end);
+
+/* Let go of what is held back of [first, end). */
+void fills_unhold(struct object *object, uint64_t first, uint64_t end);
 
 /* No fill under way needs @mapping any more, which goes. */
 void fills_forget(struct mapping *mapping);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "ahead.h"
 #include "budget.h"
 #include "ledger.h"
 #include "mem.h"
@@ -149,6 +150,7 @@ static void free_mapping(struct mapping *mapping)
 {
 	struct object *object = mapping->object;
 
+	ahead_forget(mapping);
 	list_del(&mapping->of_object);
 	view_put(mapping->view);
 	object_put(object);
@@ -220,6 +222,7 @@ int space_split(struct mapping *mapping, uint64_t address)
 	upper->length = mapping->length - (address - mapping->start);
 	upper->faults = upper->fills = upper->errors = 0;
 	upper->slot = 0;
+	upper->ahead = NULL;
 	if (mapping->object->memfd < 0)
 		error = split_plain(mapping, upper);
 	if (!error && mapping->object->memfd >= 0) {
@@ -349,6 +352,7 @@ static int copy_mapping(const struct mapping *from, struct space *to)
 	mapping->slot = 0;
 	list_init(&mapping->of_object);
 	mapping->closing = mapping->alone = false;
+	mapping->ahead = NULL;
 	mapping->n_loaded = 0;
 	mapping->faults = mapping->fills = mapping->errors = 0;
 	error = copy_object(from, &mapping->object);

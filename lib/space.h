@@ -62,6 +62,7 @@ struct mapping {
 	uint64_t n_loaded; /* pages that its view has and that are present */
 	uint64_t faults, fills, errors;
 	uint32_t slot; /* in the ledger */
+	struct ahead *ahead; /* its streams, or NULL (ahead.h) */
 };
 
 /* One message of the kernel: a thread sleeps at address, or will have been

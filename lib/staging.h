@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define STAGING_LIMIT (64u << 20)
-#define STAGING_KEPT  (4u << 20)
+#define STAGING_KEPT  (16u << 20)
 
 #define STAGING_CLASSES 10 /* 4 KiB to 2 MiB */
 

@@ -521,6 +521,7 @@ static void drop(struct object *object, uint64_t first, uint64_t end,
  */
 void object_drop(struct object *object, uint64_t first, uint64_t end)
 {
+	fills_unhold(object, first, end);
 	if (object->memfd >= 0)
 		drop(object, first, end, 1u << PAGE_CLEAN);
 }

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams of accesses, and what they will need next (ahead.h has the model) */
+#include "ahead.h"
+#include "fill.h"
+#include "mem.h"
+
+#define CANDIDATES 64
+#define STREAMS	   128
+#define NEAR	   64	/* pages: farther faults are of different streams */
+#define WINDOW_MIN 4	/* pages of a stream's first batch */
+#define WINDOW_MAX 1024 /* of any; less where memory is short */
+#define READ_PAGES 64	/* of one read */
+#define NO_PAGE	   UINT64_MAX
+
+struct stream {
+	uint64_t last;	/* the page that it was seen at */
+	int64_t stride; /* pages, not 0; of a candidate: once seen, or 0 */
+	uint64_t edge;	/* the first page not asked for */
+	uint64_t mark;	/* or NO_PAGE */
+	uint64_t window;
+	uint64_t used; /* ahead.clock; 0: none */
+};
+
+struct ahead {
+	uint64_t clock;
+	struct stream candidates[CANDIDATES];
+	struct stream streams[STREAMS];
+};
+
+static struct stream *oldest(struct stream *streams, unsigned n)
+{
+	struct stream *oldest = streams;
+
+	for (unsigned i = 1; i < n; i++)
+		if (streams[i].used < oldest->used)
+			oldest = &streams[i];
+	return oldest;
+}
+
+/* ---- Bringing ---------------------------------------------------------------*/
+
+/* The end of what @mapping shows and the store has. */
+static uint64_t end_of(const struct mapping *mapping)
+{
+	int64_t length = store_length(mapping->object->store);
+
+	if (length < 0)
+		return 0;
+	return min_u64(mapping_end_page(mapping),
+		       page_up((uint64_t)length) >> PAGE_SHIFT);
+}
+
+/* A page held back takes its memory twice, and cannot be evicted. */
+static bool may_hold(const struct pager *pager)
+{
+	return 2 * pager->n_parked < pager->budget.limit >> PAGE_SHIFT >> 5;
+}
+
+static bool bring(struct pager *pager, struct mapping *mapping, uint64_t first,
+		  uint64_t count, bool held)
+{
+	struct fill *fill;
+
+	if (!fill_room(pager, count, true))
+		return false;
+	fill = fill_create(pager, mapping->object, first, count);
+	if (!fill)
+		return false;
+	fill->via = mapping;
+	fill->deadline = mapping->deadline;
+	fill->ahead = true;
+	fill->held = held;
+	return fill_try(fill);
+}
+
+/* How many absent pages can be read together from @page on, in the direction of
+   the stream, of the @n steps that it has left. */
+static uint64_t run_of(const struct stream *stream,
+		       const struct mapping *mapping, uint64_t page, uint64_t n,
+		       uint64_t end)
+{
+	uint64_t count = 1;
+
+	if (stream->stride != 1 && stream->stride != -1)
+		return 1;
+	while (count < n && count < READ_PAGES) {
+		uint64_t next = page + (uint64_t)stream->stride * count;
+
+		if (next < mapping->first || next >= end ||
+		    !object_absent(mapping->object, next))
+			break;
+		count++;
+	}
+	return count;
+}
+
+/* Ask for the next @n pages of the stream; those that are there are passed by. */
+static void bring_batch(struct pager *pager, struct mapping *mapping,
+			struct stream *stream, uint64_t n)
+{
+	uint64_t end = end_of(mapping), page = stream->edge, count;
+
+	stream->mark = NO_PAGE;
+	for (; n; n -= count, page += (uint64_t)stream->stride * count) {
+		bool held = stream->mark == NO_PAGE && may_hold(pager);
+		uint64_t low = page;
+
+		count = 1;
+		if (page < mapping->first || page >= end)
+			break;
+		if (!object_absent(mapping->object, page))
+			continue;
+		if (!held)
+			count = run_of(stream, mapping, page, n, end);
+		if (stream->stride < 0)
+			low = page - (count - 1);
+		if (!bring(pager, mapping, low, count, held))
+			break;
+		if (held)
+			stream->mark = page;
+	}
+	stream->edge = page;
+}
+
+/* Streams whose readers have come by lately. */
+static unsigned count_active(const struct ahead *ahead)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < STREAMS; i++)
+		n += ahead->streams[i].used &&
+		     ahead->clock - ahead->streams[i].used < STREAMS;
+	return n ? n : 1;
+}
+
+/* All of them together have a sixteenth of the memory ahead, and on its way. */
+static uint64_t window_max(const struct pager *pager,
+			   const struct mapping *mapping)
+{
+	uint64_t pages = pager->budget.limit >> PAGE_SHIFT;
+
+	return max_u64(min_u64(WINDOW_MAX,
+			       pages / 32 / count_active(mapping->ahead)),
+		       1);
+}
+
+/* Evicting shall make room for what is read ahead before it is needed. */
+static void want_memory(struct pager *pager, const struct stream *stream)
+{
+	uint64_t most = pager->budget.limit / 16;
+	uint64_t bytes = stream->window << PAGE_SHIFT;
+
+	if (stream->stride == 1 || stream->stride == -1)
+		pager->ahead_wants =
+			min_u64(most, max_u64(pager->ahead_wants, 4 * bytes));
+	evict_kick(pager);
+}
+
+static void go_on(struct pager *pager, struct mapping *mapping,
+		  struct stream *stream)
+{
+	stream->window =
+		min_u64(2 * stream->window, window_max(pager, mapping));
+	want_memory(pager, stream);
+	bring_batch(pager, mapping, stream, stream->window);
+}
+
+/* ---- Streams ----------------------------------------------------------------*/
+
+static struct ahead *ahead_of(struct mapping *mapping)
+{
+	if (!mapping->ahead)
+		mapping->ahead = mem_alloc(sizeof(*mapping->ahead));
+	return mapping->ahead;
+}
+
+/* Has its reader come to @index: just beyond what was asked for, or into it? */
+static bool is_at(const struct stream *stream, uint64_t index)
+{
+	int64_t ahead = (int64_t)(index - stream->last);
+	int64_t reach = (int64_t)(stream->edge - stream->last);
+
+	if (!stream->used)
+		return false;
+	if (stream->stride < 0) {
+		ahead = -ahead;
+		reach = -reach;
+	}
+	return ahead > 0 && ahead <= reach &&
+	       ahead % (stream->stride < 0 ? -stream->stride :
+					     stream->stride) ==
+		       0;
+}
+
+static struct stream *find(struct ahead *ahead, uint64_t index)
+{
+	for (unsigned i = 0; i < STREAMS; i++)
+		if (is_at(&ahead->streams[i], index))
+			return &ahead->streams[i];
+	return NULL;
+}
+
+static void establish(struct pager *pager, struct mapping *mapping,
+		      struct stream *candidate, uint64_t index)
+{
+	struct stream *stream = oldest(mapping->ahead->streams, STREAMS);
+
+	if (stream->used && stream->mark != NO_PAGE)
+		fill_release(mapping->object, stream->mark);
+	*stream = *candidate;
+	candidate->used = 0;
+	stream->used = ++mapping->ahead->clock;
+	stream->last = index;
+	stream->edge = index + (uint64_t)stream->stride;
+	stream->window = WINDOW_MIN / 2;
+	go_on(pager, mapping, stream);
+}
+
+static bool continues(struct stream *candidate, uint64_t index)
+{
+	int64_t distance = (int64_t)(index - candidate->last);
+
+	return candidate->used && distance && distance <= NEAR &&
+	       distance >= -NEAR;
+}
+
+/* A fault that belongs to no stream: the third of its kind begins one. */
+static void consider(struct pager *pager, struct mapping *mapping,
+		     uint64_t index)
+{
+	struct ahead *ahead = mapping->ahead;
+	struct stream *near = NULL;
+
+	for (unsigned i = 0; i < CANDIDATES; i++) {
+		struct stream *candidate = &ahead->candidates[i];
+		int64_t distance = (int64_t)(index - candidate->last);
+
+		if (!continues(candidate, index))
+			continue;
+		if (candidate->stride == distance) {
+			establish(pager, mapping, candidate, index);
+			return;
+		}
+		if (!near || !near->stride)
+			near = candidate;
+	}
+	if (near)
+		near->stride = (int64_t)(index - near->last);
+	else {
+		near = oldest(ahead->candidates, CANDIDATES);
+		near->stride = 0;
+	}
+	near->last = index;
+	near->used = ++ahead->clock;
+	pager->ahead_wants -= (pager->ahead_wants + 63) / 64;
+}
+
+static bool is_wanted(const struct mapping *mapping)
+{
+	return !(mapping->flags & MAPPING_COURSE) && mapping->object->store &&
+	       mapping->advice != WMAP_ADVICE_RANDOM && !mapping->closing;
+}
+
+static void advance(struct pager *pager, struct mapping *mapping,
+		    struct stream *stream, uint64_t index)
+{
+	uint64_t mark = stream->mark;
+
+	stream->used = ++mapping->ahead->clock;
+	stream->last = index;
+	/* beyond the mark, but for threads that were overtaken by others */
+	if (mark == index || mark == NO_PAGE || stream->edge == index) {
+		if (mark != NO_PAGE && mark != index)
+			fill_release(mapping->object, mark);
+		if (stream->edge == index)
+			stream->edge += (uint64_t)stream->stride;
+		go_on(pager, mapping, stream);
+	}
+}
+
+void ahead_missed(struct pager *pager, struct mapping *mapping, uint64_t index)
+{
+	struct stream *stream;
+
+	if (!is_wanted(mapping) || !ahead_of(mapping))
+		return;
+	stream = find(mapping->ahead, index);
+	if (stream)
+		advance(pager, mapping, stream, index);
+	else
+		consider(pager, mapping, index);
+}
+
+void ahead_reached(struct pager *pager, struct mapping *mapping, uint64_t index)
+{
+	struct ahead *ahead = mapping->ahead;
+
+	if (!is_wanted(mapping) || !ahead)
+		return;
+	for (unsigned i = 0; i < STREAMS; i++)
+		if (ahead->streams[i].used && ahead->streams[i].mark == index)
+			advance(pager, mapping, &ahead->streams[i], index);
+}
+
+void ahead_forget(struct mapping *mapping)
+{
+	mem_free(mapping->ahead, sizeof(*mapping->ahead));
+	mapping->ahead = NULL;
+}
