@@ -30,9 +30,59 @@ static void note_peak(struct pager *pager, uint64_t bytes)
 		max_u64(pager->budget.peak, budget_used(pager) + bytes);
 }
 
+#define FOR_WRITING ((uint64_t)2 << 20) /* at most */
+
+static uint64_t for_writing(const struct budget *budget)
+{
+	return page_down(min_u64(budget->limit / 16, FOR_WRITING));
+}
+
+uint64_t budget_limit(const struct pager *pager)
+{
+	if (!budget_is_set(&pager->budget))
+		return BUDGET_NONE;
+	return pager->budget.limit - for_writing(&pager->budget);
+}
+
+uint64_t budget_load(const struct pager *pager)
+{
+	return budget_used(pager) - pager->budget.writing;
+}
+
+uint64_t budget_write_most(const struct pager *pager)
+{
+	if (!budget_is_set(&pager->budget))
+		return UINT64_MAX;
+	return max_u64(for_writing(&pager->budget) >> PAGE_SHIFT >> 2, 1);
+}
+
+void *budget_write_begin(struct pager *pager, size_t size)
+{
+	struct budget *budget = &pager->budget;
+	size_t takes = staging_size(size);
+	void *buffer;
+
+	if (budget_is_set(budget) && budget->writing &&
+	    budget->writing + takes > for_writing(budget))
+		return NULL;
+	if (budget_is_set(budget) && budget_used(pager) + takes > budget->limit)
+		staging_trim(&pager->staging);
+	buffer = staging_get(&pager->staging, size);
+	if (buffer)
+		budget->writing += takes;
+	note_peak(pager, 0);
+	return buffer;
+}
+
+void budget_write_end(struct pager *pager, void *buffer, size_t size)
+{
+	pager->budget.writing -= staging_size(size);
+	staging_put(&pager->staging, buffer, size);
+}
+
 bool budget_take(struct pager *pager, uint64_t bytes, bool ahead)
 {
-	uint64_t limit = pager->budget.limit, used = budget_used(pager);
+	uint64_t limit = budget_limit(pager), used = budget_load(pager);
 
 	if (limit == BUDGET_NONE) {
 		note_peak(pager, bytes);
@@ -40,12 +90,12 @@ bool budget_take(struct pager *pager, uint64_t bytes, bool ahead)
 	}
 	if (used + bytes > limit)
 		staging_trim(&pager->staging);
-	used = budget_used(pager);
+	used = budget_load(pager);
 	if (ahead)
 		limit -= limit / 64;
 	if (used + bytes > limit && !ahead) {
 		evict_now(pager, page_up(used + bytes - limit) >> PAGE_SHIFT);
-		used = budget_used(pager);
+		used = budget_load(pager);
 	}
 	evict_kick(pager);
 	if (used + bytes > limit)

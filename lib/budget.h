@@ -46,6 +46,7 @@ struct budget {
 	uint64_t limit;	   /* bytes, or BUDGET_NONE */
 	uint64_t resident; /* pages in memory */
 	uint64_t coming;   /* pages that reads under way will bring */
+	uint64_t writing;  /* bytes of buffers that are being written */
 	uint64_t peak;	   /* bytes, the most that was used */
 	/* evict.c */
 	struct list resting, watched; /* window.link */
@@ -77,6 +78,20 @@ uint64_t budget_used(const struct pager *pager);
  * those who sleep.
  */
 bool budget_take(struct pager *pager, uint64_t bytes, bool ahead);
+
+/*
+ * Writing takes its buffers from a part that reading leaves alone: else what is
+ * full of changed pages could not be written. NULL: no room, or no memory, now.
+ */
+void *budget_write_begin(struct pager *pager, size_t size);
+void budget_write_end(struct pager *pager, void *buffer, size_t size);
+
+/* Pages that one write may have. */
+uint64_t budget_write_most(const struct pager *pager);
+
+/* Bytes that all but writing may use, and how many of them are used. */
+uint64_t budget_limit(const struct pager *pager);
+uint64_t budget_load(const struct pager *pager);
 
 /* Will memory come back by itself: reads that end, pages that are written? */
 bool budget_hopes(const struct pager *pager);

@@ -440,12 +440,11 @@ static uint64_t reserve(const struct budget *budget)
 static uint64_t missing(const struct pager *pager, unsigned times)
 {
 	const struct budget *budget = &pager->budget;
-	uint64_t used = budget_used(pager) + times * reserve(budget) +
+	uint64_t limit = budget_limit(pager);
+	uint64_t used = budget_load(pager) + times * reserve(budget) +
 			pager->ahead_wants;
 
-	return used > budget->limit ?
-		       page_up(used - budget->limit) >> PAGE_SHIFT :
-		       0;
+	return used > limit ? page_up(used - limit) >> PAGE_SHIFT : 0;
 }
 
 static void evict_again(struct timer *timer)

@@ -90,6 +90,7 @@ static void init(struct pager *pager)
 	list_init(&pager->all);
 	list_init(&pager->hungry);
 	list_init(&pager->thirsty);
+	list_init(&pager->dry);
 	budget_init(pager);
 	list_init(&pager->prefetches);
 	list_init(&pager->sick);

@@ -43,13 +43,16 @@ struct pager {
 	struct list objects[OBJECT_HASHES]; /* with a key, by it */
 	struct hints *hints;
 	struct ledger *ledger; /* or NULL */
-	struct list all;	/* object.of_pager: every object */
+	struct list all;       /* object.of_pager: every object */
 	struct budget budget;
 	struct staging staging;
-	struct list hungry;	/* fill.waiting: for a buffer, or for memory */
-	struct list thirsty;	/* fault.link: zeros, that wait for memory */
-	uint64_t n_parked;	/* fills that hold a page back */
-	uint64_t ahead_wants;	/* bytes that reading ahead would use */
+	struct list hungry;   /* fill.waiting: for a buffer, or for memory */
+	struct list thirsty;  /* fault.link: zeros, that wait for memory */
+	struct list dry;      /* writeback.dry: no room for their writes now */
+	struct post wet;      /* there is again */
+	bool wetting;	      /* it is posted */
+	uint64_t n_parked;    /* fills that hold a page back */
+	uint64_t ahead_wants; /* bytes that reading ahead would use */
 	struct list prefetches; /* prefetch.link */
 	unsigned prefetching;	/* reads under way for them */
 	struct list sick;	/* object.sick: with pages in ERROR */
@@ -141,6 +144,7 @@ struct writeback {
 	bool begun;
 	bool parked, waited; /* for others' writes; and no longer */
 	struct timer patience;
+	struct list dry; /* pager.dry */
 };
 
 /*

@@ -61,7 +61,7 @@ struct mapping {
 	bool growing; /* GROWSUP, and the page at end is ours to grow into */
 	uint64_t n_loaded; /* pages that its view has and that are present */
 	uint64_t faults, fills, errors;
-	uint32_t slot; /* in the ledger */
+	uint32_t slot;	     /* in the ledger */
 	struct ahead *ahead; /* its streams, or NULL (ahead.h) */
 };
 

@@ -187,9 +187,9 @@ static int open_pager(struct pager **result)
 	if (error)
 		goto err_pager;
 	(*result)->home->home = true;
-	(*result)->home->pagemap =
-		(int)sys_call(SYS_openat, AT_FDCWD, "/proc/self/pagemap",
-			      O_RDONLY | O_CLOEXEC);
+	(*result)->home->pagemap = (int)sys_call(SYS_openat, AT_FDCWD,
+						 "/proc/self/pagemap",
+						 O_RDONLY | O_CLOEXEC);
 	return 0;
 
 err_pager:

@@ -38,6 +38,7 @@ struct write {
 };
 
 static void step(struct writeback *writeback);
+static void go_on(struct writeback *writeback);
 
 /* ---- One run -------------------------------------------------------------------*/
 
@@ -114,6 +115,19 @@ static void write_done(struct io *io)
 	step(writeback);
 }
 
+/* There is room for writing again. */
+static void wet(struct post *post)
+{
+	struct pager *pager = container_of(post, struct pager, wet);
+	struct list dry;
+
+	pager->wetting = false;
+	list_init(&dry);
+	list_move(&dry, &pager->dry);
+	while (!list_empty(&dry))
+		go_on(list_first(&dry, struct writeback, dry));
+}
+
 /* The run is over, well or not. */
 static void end_run(struct write *write, int error)
 {
@@ -128,8 +142,13 @@ static void end_run(struct write *write, int error)
 		write->writeback->in_flight--;
 		count_down(write->object);
 	}
-	staging_put(&pager->staging, write->io.pub.buffer,
-		    write->count << PAGE_SHIFT);
+	budget_write_end(pager, write->io.pub.buffer,
+			 write->count << PAGE_SHIFT);
+	if (!list_empty(&pager->dry) && !pager->wetting) {
+		pager->wetting = true;
+		pager->wet.run = wet;
+		loop_post(pager->loop, &pager->wet);
+	}
 	object_put(write->object);
 	mem_free(write, sizeof(*write));
 	fills_feed(pager);
@@ -172,7 +191,7 @@ static struct write *write_create(struct writeback *writeback, uint64_t first,
 
 	if (!write)
 		return NULL;
-	buffer = staging_get(&writeback->pager->staging, count << PAGE_SHIFT);
+	buffer = budget_write_begin(writeback->pager, count << PAGE_SHIFT);
 	if (!buffer) {
 		mem_free(write, sizeof(*write));
 		return NULL;
@@ -277,7 +296,9 @@ static uint64_t run_length(const struct writeback *writeback)
 	const uint64_t *from = writeback->indexes + writeback->next;
 	uint64_t left = writeback->n - writeback->next, n = 1;
 
-	while (n < left && n < RUN_PAGES && from[n] == from[0] + n &&
+	uint64_t most = min_u64(RUN_PAGES, budget_write_most(writeback->pager));
+
+	while (n < left && n < most && from[n] == from[0] + n &&
 	       from[n] << PAGE_SHIFT < writeback->limit &&
 	       pages_get(&writeback->object->pages, from[n]).state ==
 		       PAGE_DIRTY)
@@ -389,7 +410,14 @@ static void step(struct writeback *writeback)
 		if (!next_run(writeback)) {
 			if (writeback->in_flight)
 				return;
-			writeback->error = -ENOMEM;
+			if (writeback->pager->budget.writing &&
+			    !writeback->waited) {
+				list_add(&writeback->pager->dry,
+					 &writeback->dry);
+				break;
+			}
+			writeback->error = writeback->waited ? -ETIMEDOUT :
+							       -ENOMEM;
 			writeback->next = writeback->n;
 		}
 	if (writeback->next < writeback->n && !writeback->in_flight)
@@ -444,6 +472,7 @@ static void begin(struct writeback *writeback)
 static void go_on(struct writeback *writeback)
 {
 	writeback->parked = false;
+	list_del(&writeback->dry);
 	loop_timer_stop(&writeback->patience);
 	if (writeback->begun)
 		step(writeback);
@@ -484,6 +513,7 @@ void writeback_start(struct pager *pager, struct writeback *writeback)
 	writeback->in_flight = 0;
 	writeback->error = 0;
 	writeback->begun = writeback->parked = writeback->waited = false;
+	list_init(&writeback->dry);
 	timer_init(&writeback->patience, proceed);
 	list_add(&object->writebacks, &writeback->link);
 	if (idle)
