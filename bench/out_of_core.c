@@ -147,7 +147,9 @@ struct worker {
 	uint64_t random;
 	unsigned stores; /* per cent */
 	uint32_t run;
-	uint32_t *order; /* of KNOWN */
+	uint32_t *order;	   /* of KNOWN */
+	struct wmap_range *ranges; /* the same, for wmap_prefetch */
+	bool prefetches;
 	bool wrong;
 	uint64_t bytes;
 };
@@ -267,6 +269,8 @@ static void *work(void *arg)
 {
 	struct worker *worker = arg;
 
+	if (worker->prefetches && wmap_prefetch(worker->ranges, worker->n) < 0)
+		bench_die("wmap_prefetch");
 	if (worker->pattern < RANDOM)
 		in_order(worker);
 	else
@@ -362,6 +366,9 @@ static size_t accesses(const struct plan *plan)
 		all /= 2;
 	if (plan->pattern == ZIPF)
 		all *= 4;
+	/* where each of them reads megabytes */
+	if (plan->way == MMAP || plan->way == MMAP_SEQUENTIAL)
+		all /= 16;
 	if (bench_is_brief())
 		all /= 20;
 	return all / plan->threads;
@@ -377,6 +384,7 @@ static void prepare(struct worker *worker, const struct plan *plan, unsigned i,
 	worker->random = bench.run * 1000003u + i * 7919u + 1;
 	worker->stores = plan->stores;
 	worker->run = bench.run;
+	worker->prefetches = plan->pattern == KNOWN && plan->way == WMAP;
 }
 
 /* Fill memory, as it would be after a while. */
@@ -387,6 +395,9 @@ static bool warm_up(const struct plan *plan, void *data)
 	for (unsigned i = 0; i < 16; i++) {
 		prepare(&workers[i], plan, i + 100, 16, data);
 		workers[i].n = bench.memory / PAGE / 16 * 2;
+		/* which brings far more than it touches */
+		if (plan->way == MMAP || plan->way == MMAP_SEQUENTIAL)
+			workers[i].n /= 64;
 		if (plan->pattern == ZIPF)
 			workers[i].n *= 3;
 	}
@@ -396,9 +407,16 @@ static bool warm_up(const struct plan *plan, void *data)
 static void prepare_order(struct worker *worker, uint64_t random)
 {
 	worker->order = malloc(worker->n * sizeof *worker->order);
+	worker->ranges = malloc(worker->n * sizeof *worker->ranges);
 	for (size_t i = 0; i < worker->n; i++)
 		worker->order[i] = (uint32_t)(next_random(&random) >> 20) %
 				   (uint32_t)bench.pages;
+	for (size_t i = 0; i < worker->n; i++)
+		worker->ranges[i] = (struct wmap_range){
+			(char *)(uintptr_t)worker->data +
+				(size_t)worker->order[i] * PAGE,
+			PAGE,
+		};
 }
 
 static void measure(const struct plan *plan)

@@ -50,12 +50,6 @@ static uint64_t end_of(const struct mapping *mapping)
 		       page_up((uint64_t)length) >> PAGE_SHIFT);
 }
 
-/* A page held back takes its memory twice, and cannot be evicted. */
-static bool may_hold(const struct pager *pager)
-{
-	return 2 * pager->n_parked < pager->budget.limit >> PAGE_SHIFT >> 5;
-}
-
 static bool bring(struct pager *pager, struct mapping *mapping, uint64_t first,
 		  uint64_t count, bool held)
 {
@@ -102,7 +96,7 @@ static void bring_batch(struct pager *pager, struct mapping *mapping,
 
 	stream->mark = NO_PAGE;
 	for (; n; n -= count, page += (uint64_t)stream->stride * count) {
-		bool held = stream->mark == NO_PAGE && may_hold(pager);
+		bool held = stream->mark == NO_PAGE && fill_may_hold(pager);
 		uint64_t low = page;
 
 		count = 1;

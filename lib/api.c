@@ -254,6 +254,111 @@ int wmap_memory_set(size_t bytes)
 	return api_result(error);
 }
 
+/* Where the pager is another process: as advice, one by one. */
+static int advise_all(const struct wmap_range *ranges, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t start = page_down((uint64_t)ranges[i].addr);
+		uint64_t end = (uint64_t)ranges[i].addr + ranges[i].length;
+
+		wmap_advise((void *)start, end - start, WMAP_ADVICE_WILLNEED);
+	}
+	return 0;
+}
+
+static int check_ranges(const struct wmap_range *ranges, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ranges[i].length > PTRDIFF_MAX ||
+		    (uint64_t)ranges[i].addr > UINT64_MAX / 2)
+			return -EINVAL;
+	return 0;
+}
+
+static int prefetch(struct message *message)
+{
+	struct wmap_range *ranges = message->prefetch.ranges;
+	size_t n = message->prefetch.n;
+	int error = check_ranges(ranges, n);
+
+	if (!error)
+		error = client_call(message);
+	if (error == -EOPNOTSUPP)
+		advise_all(ranges, n);
+	if (error)
+		mem_free(ranges, n * sizeof(*ranges));
+	return error == -EOPNOTSUPP || error == -ESRCH ? 0 : error;
+}
+
+int64_t wmap_prefetch(const struct wmap_range *ranges, size_t n)
+{
+	struct message message = { .kind = MESSAGE_PREFETCH, .prefetch.n = n };
+	size_t size = n * sizeof(*ranges);
+	int error;
+
+	if (n > WMAP_PREFETCH_MAX)
+		return api_result(-EINVAL);
+	if (!n)
+		return 0;
+	message.prefetch.ranges = mem_alloc(size);
+	if (!message.prefetch.ranges)
+		return api_result(-ENOMEM);
+	error = client_copy_in(message.prefetch.ranges, ranges, size);
+	if (error)
+		mem_free(message.prefetch.ranges, size);
+	else
+		error = prefetch(&message);
+	return error ? api_result(error) : (int64_t)message.prefetch.id;
+}
+
+static int prefetch_end(int64_t id, bool cancel)
+{
+	struct message message = {
+		.kind = MESSAGE_PREFETCH_WAIT,
+		.prefetch = { .id = (uint64_t)id, .cancel = cancel },
+	};
+	int error = client_call(&message);
+
+	return api_result(error == -ESRCH || error == -EOPNOTSUPP ? 0 : error);
+}
+
+int wmap_prefetch_wait(int64_t id)
+{
+	return prefetch_end(id, false);
+}
+
+int wmap_prefetch_cancel(int64_t id)
+{
+	return prefetch_end(id, true);
+}
+
+static int pin(void *addr, size_t length, bool keep)
+{
+	struct message message = { .kind = MESSAGE_PIN, .pin.pin = keep };
+
+	return call_range(&message, addr, length);
+}
+
+int wmap_pin(void *addr, size_t length)
+{
+	struct wmap_range range = { addr, length };
+	int error = pin(addr, length, true);
+	char byte;
+
+	if (error)
+		return api_result(error);
+	wmap_prefetch(&range, length ? 1 : 0);
+	/* Past the end of the store, and where nothing may be read, it fails. */
+	for (size_t i = 0; i < length; i += PAGE)
+		client_copy_in(&byte, (char *)addr + i, 1);
+	return 0;
+}
+
+int wmap_unpin(void *addr, size_t length)
+{
+	return api_result(pin(addr, length, false));
+}
+
 /* ---- Information ---------------------------------------------------------------*/
 
 /* Pages told in one message. */

@@ -3,6 +3,7 @@
 #include <linux/futex.h>
 
 #include "books.h"
+#include "pin.h"
 #include "sys.h"
 
 void message_answer(struct message *message, int result)
@@ -47,6 +48,14 @@ static void memory(struct message *message)
 		       budget_set(message->pager, message->memory.limit));
 }
 
+static void prefetch(struct message *message)
+{
+	message_answer(message,
+		       prefetch_start(message->space, message->prefetch.ranges,
+				      message->prefetch.n, false,
+				      &message->prefetch.id));
+}
+
 /* ---- Which is which ------------------------------------------------------ */
 
 static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
@@ -60,6 +69,9 @@ static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
 	[MESSAGE_LIST] = books_list,
 	[MESSAGE_STATS] = books_stats,
 	[MESSAGE_MEMORY] = memory,
+	[MESSAGE_PIN] = pin_change,
+	[MESSAGE_PREFETCH] = prefetch,
+	[MESSAGE_PREFETCH_WAIT] = prefetch_wait,
 	[MESSAGE_FRAME] = books_frame,
 	[MESSAGE_YIELD] = books_yield,
 	[MESSAGE_REGROW] = books_regrow,

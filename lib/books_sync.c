@@ -169,6 +169,22 @@ static void drop(struct message *message)
 	join_end(&syncing->join, 0);
 }
 
+static int bring(struct space *space, uint64_t start, uint64_t end)
+{
+	struct wmap_range *range = mem_alloc(sizeof(*range));
+	uint64_t id;
+	int error;
+
+	if (!range)
+		return -ENOMEM;
+	range->addr = (void *)start;
+	range->length = end - start;
+	error = prefetch_start(space, range, 1, true, &id);
+	if (error)
+		mem_free(range, sizeof(*range));
+	return error;
+}
+
 void books_advise(struct message *message)
 {
 	struct space *space = message->space;
@@ -185,7 +201,7 @@ void books_advise(struct message *message)
 		drop(message);
 		return;
 	case WMAP_ADVICE_WILLNEED:
-		error = prefetch_start(space, start, end);
+		error = bring(space, start, end);
 		break;
 	default:
 		for_each_in(mapping, space, start, end)

@@ -5,6 +5,7 @@
 
 #include "budget.h"
 #include "pager.h"
+#include "pin.h"
 #include "sys.h"
 
 void budget_init(struct pager *pager)
@@ -218,6 +219,8 @@ int budget_set(struct pager *pager, uint64_t limit)
 
 	if (limit < BUDGET_MIN)
 		return -EINVAL;
+	if (!pin_fits(pager, 0, limit))
+		return -ENOMEM;
 	budget->limit = limit;
 	pager->staging.keep = min_u64(STAGING_KEPT, limit / 16);
 	if (!was && budget_is_set(budget))

@@ -47,6 +47,7 @@ struct budget {
 	uint64_t resident; /* pages in memory */
 	uint64_t coming;   /* pages that reads under way will bring */
 	uint64_t writing;  /* bytes of buffers that are being written */
+	uint64_t pinned;   /* pages */
 	uint64_t peak;	   /* bytes, the most that was used */
 	/* evict.c */
 	struct list resting, watched; /* window.link */

@@ -67,11 +67,19 @@ void client_inside(void)
 	depth = 1;
 }
 
+/* What has no form on a socket. */
+#define THREADS_ONLY \
+	(1u << MESSAGE_MEMORY | 1u << MESSAGE_PREFETCH | \
+	 1u << MESSAGE_PREFETCH_WAIT | 1u << MESSAGE_PIN)
+
 static int call(enum way by, struct message *message)
 {
 	if (by == THREAD)
 		return thread_call(message);
-	return by == REMOTE ? remote_call(message) : -ESRCH;
+	if (by != REMOTE)
+		return -ESRCH;
+	return THREADS_ONLY >> message->kind & 1 ? -EOPNOTSUPP :
+						   remote_call(message);
 }
 
 int client_call(struct message *message)

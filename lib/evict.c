@@ -17,6 +17,7 @@
 #include "budget.h"
 #include "mem.h"
 #include "pager.h"
+#include "pin.h"
 #include "sys.h"
 
 #define WINDOW_SHIFT 9
@@ -244,6 +245,7 @@ struct judgement {
 	struct pager *pager;
 	struct window *window;
 	struct usage usage;
+	bool pins;		/* some of the object's pages are pinned */
 	uint64_t want, evicted; /* pages */
 	uint64_t *dirty;	/* pages to be written; room for the window */
 	unsigned n_dirty;
@@ -276,7 +278,8 @@ static void judge_page(struct judgement *judgement, unsigned i)
 	struct window *window = judgement->window;
 	uint64_t index = (window->number << WINDOW_SHIFT) + i;
 	struct page page = pages_get(&window->object->pages, index);
-	bool used = is_used(&judgement->usage, i);
+	bool used = is_used(&judgement->usage, i) ||
+		    (judgement->pins && pin_holds(window->object, index));
 
 	/* What is not in memory is no obstacle to a run. */
 	if (!page_is(page, STATES_PRESENT))
@@ -372,6 +375,7 @@ static uint64_t judge(struct pager *pager, uint64_t want, bool harsh)
 		.pager = pager,
 		.window = window,
 		.want = want,
+		.pins = !list_empty(&object->pins),
 	};
 	size_t room = WINDOW_PAGES * sizeof(uint64_t);
 

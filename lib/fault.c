@@ -97,10 +97,10 @@ static void join_fill(struct pager *pager, struct mapping *mapping,
 	struct fill *fill = find_fill(mapping->object, index);
 
 	fault_set_aside(&fill->waiters, fault);
-	if (fill->parked) {
+	if (fill->parked)
 		fill->write = fault->write;
-		fill_unpark(fill);
-	}
+	if (fill->held)
+		fill_release(mapping->object, index);
 	ahead_reached(pager, mapping, index);
 }
 

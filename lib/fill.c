@@ -197,12 +197,21 @@ static void land(struct fill *fill, uint64_t bytes)
 
 static void fill_destroy(struct fill *fill)
 {
-	fill->pager->prefetching -= fill->prefetch;
+	if (fill->prefetch)
+		prefetch_read(fill->prefetch, fill->held);
 	object_put(fill->object);
 	mem_free(fill, sizeof(*fill));
 }
 
 /* ---- Holding back ----------------------------------------------------------------*/
+
+/* Nobody shall wait for its touch any more. */
+static void drop_mark(struct fill *fill)
+{
+	if (fill->held && fill->prefetch)
+		prefetch_unmark(fill->prefetch);
+	fill->held = false;
+}
 
 /* It is over: what it has goes into place, or (@bytes < 0) is forgotten. */
 static void unpark(struct fill *fill, int64_t bytes)
@@ -210,6 +219,8 @@ static void unpark(struct fill *fill, int64_t bytes)
 	struct pager *pager = fill->pager;
 
 	assert(fill->parked);
+	if (fill->prefetch)
+		prefetch_unparked(fill->prefetch);
 	list_del(&fill->link);
 	pager->n_parked--;
 	pager->budget.coming -= fill->coming;
@@ -222,17 +233,12 @@ static void unpark(struct fill *fill, int64_t bytes)
 	fill_destroy(fill);
 }
 
-void fill_unpark(struct fill *fill)
-{
-	unpark(fill, fill->bytes);
-}
-
 void fills_unhold(struct object *object, uint64_t first, uint64_t end)
 {
 	list_for_each(fill, &object->fills, struct fill, link) {
 		if (fill->first >= end || fill->first + fill->count <= first)
 			continue;
-		fill->held = false;
+		drop_mark(fill);
 		if (fill->parked)
 			unpark(fill, -1);
 	}
@@ -242,9 +248,12 @@ void fill_release(struct object *object, uint64_t index)
 {
 	list_for_each(fill, &object->fills, struct fill, link)
 		if (fill->held && fill->first == index) {
-			fill->held = false;
+			struct pager *pager = fill->pager;
+
+			drop_mark(fill);
 			if (fill->parked)
-				fill_unpark(fill);
+				unpark(fill, fill->bytes);
+			prefetch_pump(pager);
 			return;
 		}
 }
@@ -282,6 +291,8 @@ static void settle(struct io *io)
 		fill->parked = true;
 		fill->pager->n_parked++;
 		fill->bytes = up_to_end(fill, bytes);
+		if (fill->prefetch)
+			prefetch_parked(fill->prefetch);
 		return;
 	}
 	list_del(&fill->link);
@@ -449,9 +460,11 @@ void fill_go(struct fill *fill)
 {
 	struct pager *pager = fill->pager;
 
-	if (list_empty(&pager->hungry) && begin(fill, !budget_hopes(pager)))
+	bool hopes = budget_hopes(pager);
+
+	if ((list_empty(&pager->hungry) || !hopes) && begin(fill, !hopes))
 		return;
-	if (budget_hopes(pager)) {
+	if (hopes) {
 		list_add(&pager->hungry, &fill->waiting);
 		loop_timer_start(pager->loop, &fill->io.deadline,
 				 time_now() + fill->deadline);

@@ -24,8 +24,8 @@ struct fill {
 	bool woken;   /* all that slept on it through via are awake */
 	bool zeros;   /* past the end of the store are zeros */
 	bool healing; /* the page was in ERROR */
-	bool prefetch;
-	bool ahead;  /* nobody has asked for it yet */
+	struct prefetch *prefetch; /* that asked for it, or NULL */
+	bool ahead;		   /* nobody has asked for it yet */
 	bool held;   /* when it was read it waits here to be touched */
 	bool parked; /* it does; of the bytes that it has: */
 	int64_t bytes;
@@ -57,6 +57,13 @@ int fill_put(struct object *object, struct mapping *via, uint64_t first,
 void fill_choose_run(const struct mapping *mapping, uint64_t index,
 		     uint64_t *first, uint64_t *count);
 
+/* May one page more be held back? It takes its memory twice, and cannot be
+   evicted. */
+static inline bool fill_may_hold(const struct pager *pager)
+{
+	return 2 * pager->n_parked < pager->budget.limit >> PAGE_SHIFT >> 5;
+}
+
 /* Is there memory for a run that is read? */
 bool fill_room(struct pager *pager, uint64_t count, bool ahead);
 
@@ -66,13 +73,18 @@ struct fill *fill_create(struct pager *pager, struct object *object,
 			 uint64_t first, uint64_t count);
 void fill_go(struct fill *fill);
 
+/* prefetch.c: a read of its list is over; one that is held back has been read,
+   and is about to be put in place. */
+void prefetch_read(struct prefetch *prefetch, bool was_held);
+void prefetch_parked(struct prefetch *prefetch);
+void prefetch_unmark(struct prefetch *prefetch);
+void prefetch_unparked(struct prefetch *prefetch);
+
 /* Begin now, or not at all: false, and the fill is gone. */
 bool fill_try(struct fill *fill);
 
-/* Somebody touches a page that is held back: put it in place. */
-void fill_unpark(struct fill *fill);
-
-/* A page that is held back shall not wait for its toucher any more. */
+/* A page that is held back goes into place: it was touched, or nobody waits for
+   that any more. */
 void fill_release(struct object *object, uint64_t index);
 
 /* Bring the page of a fault, whose state is ABSENT or ERROR. */

@@ -25,14 +25,17 @@ enum message_kind {
 	MESSAGE_RESIDENCY,
 	MESSAGE_LIST, /* mappings that end above an address, or around it */
 	MESSAGE_STATS,
-	MESSAGE_MEMORY,	      /* the budget */
-	MESSAGE_FRAME,	      /* where a loaded page lies */
-	MESSAGE_YIELD,	      /* gives up growth pages that lie in the range */
-	MESSAGE_REGROW,	      /* something above this address went */
-	MESSAGE_FILE_SYNC,    /* before read(2), truncate(2) of a file */
-	MESSAGE_FILE_WRITING, /* before write(2) to it */
-	MESSAGE_FILE_WRITTEN, /* after it, also if it failed */
-	MESSAGE_FILE_LENGTH,  /* after truncate(2) */
+	MESSAGE_MEMORY,	       /* the budget */
+	MESSAGE_PREFETCH,      /* bring a list of ranges */
+	MESSAGE_PIN,	       /* or unpin */
+	MESSAGE_PREFETCH_WAIT, /* for that, or cancel it */
+	MESSAGE_FRAME,	       /* where a loaded page lies */
+	MESSAGE_YIELD,	       /* gives up growth pages that lie in the range */
+	MESSAGE_REGROW,	       /* something above this address went */
+	MESSAGE_FILE_SYNC,     /* before read(2), truncate(2) of a file */
+	MESSAGE_FILE_WRITING,  /* before write(2) to it */
+	MESSAGE_FILE_WRITTEN,  /* after it, also if it failed */
+	MESSAGE_FILE_LENGTH,   /* after truncate(2) */
 	MESSAGE_LEAVE,	 /* the pager moves out: it does nothing any more */
 	MESSAGE_STAY,	 /* after LEAVE: it does after all */
 	MESSAGE_ABANDON, /* after LEAVE: all is another pager's */
@@ -116,6 +119,16 @@ struct message {
 		struct {
 			struct wmap_stats *stats; /* in: likewise */
 		} stats;
+		struct {
+			struct wmap_range *ranges; /* in: of mem_alloc; the
+						      pager's on success */
+			size_t n;		   /* in */
+			bool cancel;		   /* in: WAIT */
+			uint64_t id;		   /* out; WAIT: in */
+		} prefetch;
+		struct {
+			bool pin; /* in: else unpin */
+		} pin;
 		struct {
 			uint64_t limit; /* in, bytes, or BUDGET_NONE */
 		} memory;

@@ -57,6 +57,7 @@ static int create(struct wmap_store *store, int memfd, struct object **result)
 	list_init(&object->sick);
 	list_init(&object->of_pager);
 	list_init(&object->windows);
+	list_init(&object->pins);
 	pages_init(&object->pages);
 	object->references = 1;
 	object->memfd = memfd;

@@ -45,6 +45,7 @@ struct object {
 	struct list link;     /* objects of one hash of the key */
 	struct pager *pager;  /* whose budget it counts in */
 	struct list of_pager; /* pager.all */
+	struct list pins;     /* pin.link */
 	struct list windows;  /* window.of_object (budget.h) */
 	uint64_t unwritable;  /* until then no page is evicted by writing it */
 	struct list mappings; /* mapping.of_object */

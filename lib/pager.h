@@ -96,7 +96,11 @@ void fault_resolve(struct pager *pager, struct fault fault);
 void faults_release(struct mapping *mapping);
 
 /* Bring what is absent of [start, end) of the space, in the background. */
-int prefetch_start(struct space *space, uint64_t start, uint64_t end);
+int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
+		   bool hint, uint64_t *id);
+
+/* Answer when it has ended, or cancel it and answer then. */
+void prefetch_wait(struct message *message);
 
 /* The space goes: nothing is brought for it any more. */
 void prefetch_forget(struct space *space);

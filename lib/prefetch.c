@@ -1,34 +1,105 @@
 /* SPDX-License-Identifier: MIT */
-/* Bringing what will be needed: WILLNEED, some reads at a time */
+/*
+ * Bringing what will be needed: lists of ranges, in the order of need
+ *
+ * Many reads are under way at a time, in the order of the list. With a budget at
+ * most a quarter of it is brought ahead of the reader: every so often the first
+ * page of a read is held back until it is touched (ahead.h has the same), and the
+ * list goes on when it is. So a list may be longer than memory. (A hint, WILLNEED,
+ * ends there.)
+ *
+ *   RUNNING -> PAUSED     two marks are out
+ *   PAUSED -> RUNNING     prefetch_reached(): the reader came to one
+ *   RUNNING -> ENDED      all was asked for; or cancelled
+ *
+ * Who waits for one waits until nothing that was asked for is on its way any
+ * more, and it is not RUNNING.
+ */
 #include "fill.h"
 #include "mem.h"
 
 struct prefetch {
-	struct list link;
-	struct space *space;
-	uint64_t next, end; /* addresses */
+	struct list link; /* pager.prefetches */
+	struct pager *pager;
+	struct space *space; /* NULL: it went */
+	uint64_t id;
+	struct wmap_range *ranges; /* ours */
+	size_t n, i;
+	uint64_t next;	  /* address in the range i; 0: its start */
+	uint64_t pending; /* reads under way */
+	uint64_t since;	  /* pages since the last mark */
+	unsigned marks;	  /* out */
+	bool hint;	  /* not a list in the order of need: no marks */
+	bool ended;
+	struct post *waiters; /* of messages */
 };
 
-#define PREFETCHES 8 /* reads under way at a time */
+#define PREFETCHES 48 /* reads under way at a time */
+#define TOGETHER   64 /* pages of one read, at most */
 
-int prefetch_start(struct space *space, uint64_t start, uint64_t end)
+static uint64_t between_marks(const struct pager *pager)
 {
+	if (!budget_is_set(&pager->budget))
+		return UINT64_MAX;
+	return max_u64(pager->budget.limit >> PAGE_SHIFT >> 3, 4);
+}
+
+static bool is_paused(const struct prefetch *prefetch)
+{
+	return prefetch->marks == 2;
+}
+
+static void answer_waiters(struct prefetch *prefetch)
+{
+	struct post *post = prefetch->waiters, *next;
+
+	prefetch->waiters = NULL;
+	for (; post; post = next) {
+		next = post->next;
+		message_answer(container_of(post, struct message, post), 0);
+	}
+}
+
+/* Is it over, or has it come as far as it can? It may be gone then. */
+static void look_after(struct prefetch *prefetch)
+{
+	if (prefetch->pending || !(prefetch->ended || is_paused(prefetch)))
+		return;
+	answer_waiters(prefetch);
+	if (!prefetch->ended || prefetch->marks)
+		return;
+	list_del(&prefetch->link);
+	mem_free(prefetch->ranges, prefetch->n * sizeof(*prefetch->ranges));
+	mem_free(prefetch, sizeof(*prefetch));
+}
+
+int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
+		   bool hint, uint64_t *id)
+{
+	static uint64_t last_id;
 	struct prefetch *prefetch = mem_alloc(sizeof(*prefetch));
 
 	if (!prefetch)
 		return -ENOMEM;
+	prefetch->pager = space->pager;
 	prefetch->space = space;
-	prefetch->next = start;
-	prefetch->end = end;
+	prefetch->ranges = ranges;
+	prefetch->n = n;
+	prefetch->hint = hint;
+	prefetch->id = ++last_id;
+	*id = prefetch->id;
 	list_add(&space->pager->prefetches, &prefetch->link);
 	prefetch_pump(space->pager);
 	return 0;
 }
 
+/* ---- Reading ----------------------------------------------------------------*/
+
 /* False: there is no memory for it now. */
-static bool prefetch_run(struct pager *pager, struct mapping *mapping,
-			 uint64_t first, uint64_t count)
+static bool read_run(struct prefetch *prefetch, struct mapping *mapping,
+		     uint64_t first, uint64_t count, bool held)
 {
+	struct pager *pager = prefetch->pager;
 	struct fill *fill;
 
 	if (!fill_room(pager, count, true))
@@ -39,15 +110,17 @@ static bool prefetch_run(struct pager *pager, struct mapping *mapping,
 	/* Where every touch counts, bringing is not touching. */
 	if (!(mapping->flags & MAPPING_COURSE))
 		fill->via = mapping;
-	fill->prefetch = true;
+	fill->prefetch = prefetch;
+	fill->held = held;
 	fill->deadline = mapping->deadline;
 	pager->prefetching++;
-	fill_go(fill);
-	return true;
+	prefetch->pending++;
+	prefetch->marks += held;
+	return fill_try(fill);
 }
 
-/* The next run of absent pages at or after *@index, below @end; at most AHEAD
-   long. False: there is none. */
+/* The next run of absent pages at or after *@index, below @end. False: there is
+   none. */
 static bool next_absent(const struct object *object, uint64_t *index,
 			uint64_t end, uint64_t *count)
 {
@@ -55,66 +128,163 @@ static bool next_absent(const struct object *object, uint64_t *index,
 
 	while (*index < end && !object_absent(object, *index))
 		++*index;
-	while (*index + n < end && n < AHEAD &&
+	while (*index + n < end && n < TOGETHER &&
 	       object_absent(object, *index + n))
 		n++;
 	*count = n;
 	return n;
 }
 
-/* One read more; false when all is done or asked for. */
-static bool prefetch_step(struct pager *pager, struct prefetch *prefetch)
+/* The mapping at the place that the list has come to; NULL: at its end. */
+static struct mapping *find_next(struct prefetch *prefetch, uint64_t *end)
 {
 	const struct space *space = prefetch->space;
-	size_t i = space_lower(space, prefetch->next);
-	struct mapping *mapping;
-	uint64_t index, end, count;
-	int64_t length;
 
-	if (i == space->n)
+	for (; prefetch->i < prefetch->n; prefetch->i++, prefetch->next = 0) {
+		const struct wmap_range *range = &prefetch->ranges[prefetch->i];
+		uint64_t start = page_down((uint64_t)range->addr);
+		size_t i;
+
+		*end = page_up((uint64_t)range->addr + range->length);
+		prefetch->next = max_u64(prefetch->next, start);
+		i = space_lower(space, prefetch->next);
+		if (prefetch->next >= *end || i == space->n ||
+		    space->entries[i].start >= *end)
+			continue;
+		prefetch->next =
+			max_u64(prefetch->next, space->entries[i].start);
+		return space->entries[i].mapping;
+	}
+	return NULL;
+}
+
+static uint64_t end_of(const struct mapping *mapping, uint64_t end)
+{
+	struct wmap_store *store = mapping->object->store;
+	int64_t length = store ? store_length(store) : 0;
+
+	return min_u64(mapping_page(mapping, min_u64(end, mapping->end)),
+		       length > 0 ? page_up(length) >> PAGE_SHIFT : 0);
+}
+
+/* One read more; false: not now, or at the end. */
+static bool step(struct prefetch *prefetch)
+{
+	uint64_t most = between_marks(prefetch->pager);
+	uint64_t end = 0, index, count;
+	struct mapping *mapping = find_next(prefetch, &end);
+	bool held = prefetch->since >= most;
+
+	if (!mapping ||
+	    (held && (prefetch->hint || !fill_may_hold(prefetch->pager)))) {
+		prefetch->ended = true;
 		return false;
-	mapping = space->entries[i].mapping;
-	prefetch->next = max_u64(prefetch->next, mapping->start);
-	if (prefetch->next >= prefetch->end)
-		return false;
+	}
 	index = mapping_page(mapping, prefetch->next);
-	end = mapping_page(mapping, min_u64(prefetch->end, mapping->end));
-	length = mapping->object->store ? store_length(mapping->object->store) :
-					  0;
-	end = min_u64(end, length > 0 ? page_up(length) >> PAGE_SHIFT : 0);
-	if (!next_absent(mapping->object, &index, end, &count)) {
-		prefetch->next = mapping->end;
+	if (!next_absent(mapping->object, &index, end_of(mapping, end),
+			 &count)) {
+		prefetch->next = min_u64(end, mapping->end);
 		return true;
 	}
-	if (!prefetch_run(pager, mapping, index, count))
-		return false; /* it was only a hint */
+	count = held ? 1 : min_u64(count, max_u64(most / 4, 1));
+	if (!read_run(prefetch, mapping, index, count, held))
+		return false;
+	prefetch->since = held ? 0 : prefetch->since + count;
 	prefetch->next = mapping_address(mapping, index + count);
 	return true;
 }
 
-static void prefetch_end(struct prefetch *prefetch)
+/* Is there nothing that could make room for more? */
+static bool is_hopeless(const struct pager *pager)
 {
-	list_del(&prefetch->link);
-	mem_free(prefetch, sizeof(*prefetch));
+	const struct budget *budget = &pager->budget;
+
+	return budget_is_set(budget) && !budget_hopes(pager) &&
+	       list_empty(&budget->resting) && list_empty(&budget->watched) &&
+	       budget_load(pager) + PAGE > budget_limit(pager);
+}
+
+void prefetch_pump(struct pager *pager)
+{
+	list_for_each(prefetch, &pager->prefetches, struct prefetch, link) {
+		while (!prefetch->ended && !is_paused(prefetch) &&
+		       pager->prefetching < PREFETCHES)
+			if (!step(prefetch))
+				break;
+		prefetch->ended |= !prefetch->pending && is_hopeless(pager);
+		look_after(prefetch);
+	}
+}
+
+/* ---- What becomes of its reads --------------------------------------------------*/
+
+void prefetch_read(struct prefetch *prefetch, bool was_held)
+{
+	prefetch->pager->prefetching--;
+	prefetch->pending--;
+	prefetch->marks -= was_held;
+	look_after(prefetch);
+}
+
+void prefetch_unmark(struct prefetch *prefetch)
+{
+	prefetch->marks--;
+}
+
+/* A page that is held back is read: it waits for its reader, not for the store. */
+void prefetch_parked(struct prefetch *prefetch)
+{
+	prefetch->pager->prefetching--;
+	prefetch->pending--;
+	look_after(prefetch);
+}
+
+void prefetch_unparked(struct prefetch *prefetch)
+{
+	prefetch->pager->prefetching++;
+	prefetch->pending++;
+}
+
+/* ---- Waiting, cancelling -----------------------------------------------------*/
+
+static struct prefetch *find(const struct space *space, uint64_t id)
+{
+	list_for_each(prefetch, &space->pager->prefetches, struct prefetch,
+		      link)
+		if (prefetch->id == id && prefetch->space == space)
+			return prefetch;
+	return NULL;
+}
+
+static void end(struct prefetch *prefetch)
+{
+	prefetch->ended = true;
+	prefetch->i = prefetch->n;
+	look_after(prefetch);
+}
+
+void prefetch_wait(struct message *message)
+{
+	struct prefetch *prefetch = find(message->space, message->prefetch.id);
+
+	if (!prefetch) {
+		message_answer(message, 0);
+		return;
+	}
+	message->post.next = prefetch->waiters;
+	prefetch->waiters = &message->post;
+	if (message->prefetch.cancel)
+		end(prefetch);
+	else
+		look_after(prefetch);
 }
 
 void prefetch_forget(struct space *space)
 {
 	list_for_each(prefetch, &space->pager->prefetches, struct prefetch,
 		      link)
-		if (prefetch->space == space)
-			prefetch_end(prefetch);
-}
-
-void prefetch_pump(struct pager *pager)
-{
-	list_for_each(prefetch, &pager->prefetches, struct prefetch, link) {
-		while (pager->prefetching < PREFETCHES)
-			if (!prefetch_step(pager, prefetch)) {
-				prefetch_end(prefetch);
-				break;
-			}
-		if (pager->prefetching >= PREFETCHES)
-			return;
-	}
+		if (prefetch->space == space) {
+			prefetch->space = NULL;
+			end(prefetch);
+		}
 }

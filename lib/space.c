@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "ahead.h"
+#include "pin.h"
 #include "budget.h"
 #include "ledger.h"
 #include "mem.h"
@@ -151,6 +152,7 @@ static void free_mapping(struct mapping *mapping)
 	struct object *object = mapping->object;
 
 	ahead_forget(mapping);
+	pin_forget(mapping, mapping->first, mapping_end_page(mapping));
 	list_del(&mapping->of_object);
 	view_put(mapping->view);
 	object_put(object);

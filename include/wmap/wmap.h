@@ -347,8 +347,61 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
  *
  * Errors:
  *   EINVAL  too small, or more than the machine has
+ *   ENOMEM  more than three quarters of it is pinned
+ *   EOPNOTSUPP  the pager is wmapd, whose own $WMAP_MEMORY bounds all clients
  */
 WMAP_API int wmap_memory_set(size_t bytes);
+
+struct wmap_range {
+	void *addr;
+	size_t length; /* bytes */
+};
+
+/**
+ * wmap_prefetch - bring what will be needed, in the order of need
+ * @ranges: read before the call returns; whole pages that they touch
+ * @n:      0 to WMAP_PREFETCH_MAX
+ *
+ * Returns at once; reads run deep in the background. With a budget they keep
+ * about a quarter of it ahead of the reader and wait there for it to come: so the
+ * list may be longer than memory. What is not mapped is passed by, what a read
+ * fails to bring is left to the fault.
+ *
+ * Under wmapd the ranges are advice (WMAP_ADVICE_WILLNEED), and the number is 0.
+ *
+ * Returns a number for wmap_prefetch_wait and wmap_prefetch_cancel, or -1.
+ *
+ * Errors:
+ *   EINVAL  more than WMAP_PREFETCH_MAX ranges, or one that wraps
+ *   EFAULT  @ranges is not readable
+ */
+#define WMAP_PREFETCH_MAX ((size_t)1 << 24)
+WMAP_API int64_t wmap_prefetch(const struct wmap_range *ranges, size_t n);
+
+/** wmap_prefetch_wait - until all is there, or as much as fits ahead of use */
+WMAP_API int wmap_prefetch_wait(int64_t prefetch);
+
+/** wmap_prefetch_cancel - ask for no more; what is on its way still comes */
+WMAP_API int wmap_prefetch_cancel(int64_t prefetch);
+
+/**
+ * wmap_pin - bring a range, and keep it whatever the budget
+ * @addr, @length: as wmap_sync's
+ *
+ * Pins do not count: one wmap_unpin undoes any number. Unmapping does, too.
+ *
+ * Blocks:  until the range is in memory.
+ *
+ * Errors:
+ *   EINVAL  @addr is not page-aligned
+ *   ENOMEM  part of the range is not mapped; or more than three quarters of the
+ *           budget would be pinned
+ *   EOPNOTSUPP  the pager is wmapd
+ */
+WMAP_API int wmap_pin(void *addr, size_t length);
+
+/** wmap_unpin - let a range be evicted again; errors as wmap_pin's */
+WMAP_API int wmap_unpin(void *addr, size_t length);
 
 /* ---- Information ----------------------------------------------------------*/
 

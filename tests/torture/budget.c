@@ -233,11 +233,49 @@ static void change_budget(struct actor *actor)
 	says(actor, "changing the budget");
 	if (budget < WMAP_MEMORY_MIN)
 		budget = WMAP_MEMORY_MIN;
-	if (wmap_memory_set(budget) || wmap_stats_get(&stats))
+	if ((wmap_memory_set(budget) && errno != ENOMEM) ||
+	    wmap_stats_get(&stats))
 		complain("the budget could not be set");
 	/* what was used before may be above what is allowed from now on */
 	if (stats.memory_peak > BUDGET)
 		complain("more memory was used than was allowed");
+}
+
+/* A list of pages at random; waited for, cancelled, or left alone. */
+static void prefetch_some(struct actor *actor)
+{
+	struct wmap_range ranges[200];
+	int64_t prefetch;
+
+	for (size_t i = 0; i < COUNT(ranges); i++) {
+		size_t page = random_below(&actor->random, PAGES_ALL);
+
+		ranges[i].addr = torture.at[0] + page * WORDS;
+		ranges[i].length = 1 + random_below(&actor->random, 9000);
+	}
+	says(actor, "prefetching");
+	prefetch = wmap_prefetch(ranges, COUNT(ranges));
+	if (prefetch < 0)
+		complain("prefetching failed");
+	says(actor, "waiting for a prefetch");
+	if (random_below(&actor->random, 2))
+		wmap_prefetch_wait(prefetch);
+	else if (random_below(&actor->random, 2))
+		wmap_prefetch_cancel(prefetch);
+}
+
+/* May be more than the budget allows, as it is now. */
+static void pin_some(struct actor *actor)
+{
+	size_t page = random_below(&actor->random, PAGES_ALL - 32);
+	uint64_t *at = torture.at[0] + page * WORDS;
+
+	says(actor, "pinning");
+	if (wmap_pin(at, PAGES(32)) && errno != ENOMEM)
+		complain("pinning failed");
+	process_sleep_ms(1);
+	if (wmap_unpin(at, PAGES(32)))
+		complain("unpinning failed");
 }
 
 static void hurt(struct actor *actor)
@@ -260,8 +298,8 @@ static void hurt(struct actor *actor)
 }
 
 static void (*const deeds[])(struct actor *) = {
-	walk,	      sync_some,     advise_some, map_again,
-	protect_some, change_budget, hurt,
+	walk,	       sync_some,     advise_some, map_again, protect_some,
+	change_budget, prefetch_some, pin_some,	   hurt,
 };
 
 static void *act(void *arg)
