@@ -5,7 +5,8 @@
  *
  * One access code over a pointer, which does not know where it came from. The
  * ways: wmap with a budget, no advice given; mmap with default advice, with
- * MADV_RANDOM and with MADV_SEQUENTIAL. All run in a memory cgroup of that size
+ * MADV_RANDOM and with MADV_SEQUENTIAL; and, for random reads, the smallest pager
+ * (bare.h), which says what the mechanism takes. All run in a memory cgroup of that size
  * (and SPARE bytes for the process itself; v1 or v2), which is gone afterwards.
  *
  * Each measurement is a process of its own. Before it the page cache is
@@ -37,6 +38,7 @@
 
 #include <wmap/wmap.h>
 
+#include "bare.h"
 #include "bench.h"
 
 #define PAGE  4096u
@@ -45,13 +47,13 @@
 #define SPARE (8u << 20)  /* code, stacks, page tables, bookkeeping */
 
 enum pattern { UP, DOWN, STRIDED, STREAMS, RANDOM, ZIPF, KNOWN, PATTERNS };
-enum way { WMAP, MMAP, MMAP_RANDOM, MMAP_SEQUENTIAL, WAYS };
+enum way { WMAP, MMAP, MMAP_RANDOM, MMAP_SEQUENTIAL, BARE, WAYS };
 
 static const char *const pattern_names[] = { "up",	"down",	  "strided",
 					     "streams", "random", "zipf",
 					     "known" };
 static const char *const way_names[] = { "wmap", "mmap", "mmap_random",
-					 "mmap_sequential" };
+					 "mmap_sequential", "bare" };
 
 struct result {
 	double rate, cpu_seconds, seconds;
@@ -306,6 +308,8 @@ static void *map(const struct plan *plan, int fd)
 	int prot = PROT_READ | (plan->stores ? PROT_WRITE : 0);
 	void *data;
 
+	if (plan->way == BARE)
+		return bare_map(bench.path, bench.size, bench.memory);
 	if (plan->way == WMAP) {
 		if (wmap_memory_set(bench.memory))
 			bench_die("wmap_memory_set");
@@ -339,6 +343,8 @@ static uint64_t faults_now(const struct plan *plan)
 
 	if (plan->way == WMAP && !wmap_stats_get(&stats))
 		return stats.faults;
+	if (plan->way == BARE)
+		return bare.faults;
 	getrusage(RUSAGE_SELF, &usage);
 	return (uint64_t)(usage.ru_minflt + usage.ru_majflt);
 }
@@ -454,6 +460,8 @@ static void measure(const struct plan *plan)
 		bytes += workers[i].bytes;
 	result->rate =
 		(double)(plan->pattern < RANDOM ? bytes : n) / result->seconds;
+	if (plan->way == BARE)
+		return; /* its thread ends with the process */
 	if (plan->way == WMAP ? wmap_unmap(data, bench.size) :
 				munmap(data, bench.size))
 		bench_die("unmap");
@@ -580,6 +588,13 @@ static int by_rate(const void *a, const void *b)
 	return (x->rate > y->rate) - (x->rate < y->rate);
 }
 
+/* It has no read-ahead and knows no stores. */
+static bool cannot_bare(const struct plan *plan)
+{
+	return plan->stores ||
+	       (plan->pattern != RANDOM && plan->pattern != ZIPF);
+}
+
 static bool compare_ways(struct plan plan, unsigned ways)
 {
 	static struct result results[WAYS][32];
@@ -588,7 +603,8 @@ static bool compare_ways(struct plan plan, unsigned ways)
 
 	for (unsigned r = 0; r < bench.rounds; r++)
 		for (unsigned way = 0; way < WAYS; way++) {
-			if (!(ways >> way & 1))
+			if (!(ways >> way & 1) ||
+			    (way == BARE && cannot_bare(&plan)))
 				continue;
 			plan.way = way;
 			right &= run_plan(&plan, &results[way][r]);
@@ -596,7 +612,7 @@ static bool compare_ways(struct plan plan, unsigned ways)
 			print(&plan, &results[way][r], round);
 		}
 	for (unsigned way = 0; way < WAYS; way++) {
-		if (!(ways >> way & 1))
+		if (!(ways >> way & 1) || (way == BARE && cannot_bare(&plan)))
 			continue;
 		plan.way = way;
 		qsort(results[way], bench.rounds, sizeof **results, by_rate);
