@@ -229,7 +229,7 @@ int wmap_advise(void *addr, size_t length, int advice)
 	};
 	int error = -EINVAL;
 
-	if (advice >= WMAP_ADVICE_NORMAL && advice <= WMAP_ADVICE_DONTNEED)
+	if (advice >= WMAP_ADVICE_NORMAL && advice <= WMAP_ADVICE_PAGEOUT)
 		error = call_range(&message, addr, length);
 	if (!error && length && message.advise.drop)
 		error = (int)sys_call(SYS_madvise, addr, page_up(length),

@@ -141,7 +141,8 @@ static void drop_finish(struct join *join)
 
 	/* What was stored to meanwhile, or could not be written, stays. */
 	drop_clean(message);
-	drop_plain(message);
+	if (message->advise.advice == WMAP_ADVICE_DONTNEED)
+		drop_plain(message);
 	mem_free(syncing, sizeof(*syncing));
 	message_answer(message, error);
 }
@@ -197,6 +198,15 @@ void books_advise(struct message *message)
 		return;
 	}
 	switch (message->advise.advice) {
+	case WMAP_ADVICE_COLD:
+		for_each_in(mapping, space, start, end)
+			evict_soon(mapping->object,
+				   mapping_page(mapping,
+						max_u64(start, mapping->start)),
+				   mapping_page(mapping,
+						min_u64(end, mapping->end)));
+		break;
+	case WMAP_ADVICE_PAGEOUT:
 	case WMAP_ADVICE_DONTNEED:
 		drop(message);
 		return;

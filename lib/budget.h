@@ -127,6 +127,9 @@ uint64_t evict_now(struct pager *pager, uint64_t pages);
 /* Memory is short, or may be soon: evict in the background. */
 void evict_kick(struct pager *pager);
 
+/* The pages of [first, end) go first, unless they are used again. */
+void evict_soon(struct object *object, uint64_t first, uint64_t end);
+
 void evict_init(struct pager *pager);
 void evict_count(struct object *object, uint64_t index, int by);
 void evict_forget(struct object *object);

@@ -197,6 +197,22 @@ static void watch(struct budget *budget, struct window *window)
 	move_to(budget, window, WINDOW_WATCHED);
 }
 
+void evict_soon(struct object *object, uint64_t first, uint64_t end)
+{
+	struct budget *budget = &object->pager->budget;
+
+	list_for_each(window, &object->windows, struct window, of_object) {
+		uint64_t at = window->number << WINDOW_SHIFT;
+
+		if (at >= end || at + WINDOW_PAGES <= first ||
+		    window->place == WINDOW_WRITING)
+			continue;
+		watch(budget, window);
+		list_del(&window->link);
+		list_add(budget->watched.next, &window->link);
+	}
+}
+
 /* Bit i: page i of the window is in a page table. */
 struct usage {
 	uint64_t bits[WINDOW_PAGES / 64];

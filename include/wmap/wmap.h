@@ -308,18 +308,20 @@ WMAP_API int wmap_sync(void *addr, size_t length, int flags);
 #define WMAP_ADVICE_SEQUENTIAL 2 /* a fault brings what follows it too */
 #define WMAP_ADVICE_WILLNEED   3 /* bring it now, without waiting for it */
 #define WMAP_ADVICE_DONTNEED   4 /* let it go, once written; private: dropped */
+#define WMAP_ADVICE_COLD       5 /* first to go when memory is short */
+#define WMAP_ADVICE_PAGEOUT    6 /* let it go, once written; nothing is lost */
 
 /**
  * wmap_advise - say how a range will be used
  * @addr, @length: page-aligned, bytes
  * @advice: WMAP_ADVICE_*; RANDOM and SEQUENTIAL hold for the whole mapping
  *
- * Blocks:  WMAP_ADVICE_DONTNEED until changed pages are written.
+ * Blocks:  WMAP_ADVICE_DONTNEED, _PAGEOUT until changed pages are written.
  *
  * Errors:
  *   EINVAL  @addr is not page-aligned, @advice is unknown
  *   ENOMEM  part of the range is not mapped
- *   EIO …   DONTNEED: the store failed; those pages stay
+ *   EIO …   DONTNEED, PAGEOUT: the store failed; those pages stay
  * Source: madvise(2).
  */
 WMAP_API int wmap_advise(void *addr, size_t length, int advice);

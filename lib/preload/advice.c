@@ -137,9 +137,11 @@ static int advise_ours(void *addr, size_t length,
 	case MADV_NOHUGEPAGE:
 	case MADV_MERGEABLE:
 	case MADV_UNMERGEABLE:
-	case MADV_COLD:
-	case MADV_PAGEOUT:
 		return 0;
+	case MADV_COLD:
+		return wmap_advise(addr, length, WMAP_ADVICE_COLD);
+	case MADV_PAGEOUT:
+		return wmap_advise(addr, length, WMAP_ADVICE_PAGEOUT);
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
 	case MADV_POPULATE_READ:

@@ -169,6 +169,7 @@ static void advise_some(struct actor *actor)
 		WMAP_ADVICE_NORMAL,   WMAP_ADVICE_RANDOM,
 		WMAP_ADVICE_NORMAL,   WMAP_ADVICE_SEQUENTIAL,
 		WMAP_ADVICE_WILLNEED, WMAP_ADVICE_DONTNEED,
+		WMAP_ADVICE_COLD,     WMAP_ADVICE_PAGEOUT,
 	};
 	size_t pages, first = pick(actor, &pages);
 	int advice = advices[random_below(&actor->random, COUNT(advices))];

@@ -293,6 +293,48 @@ START_TEST(a_failing_store_loses_nothing)
 }
 END_TEST
 
+START_TEST(what_is_cold_goes_first)
+{
+	int fd = file_with(SEED, LARGE);
+	char *at = map_large(fd, PROT_READ);
+	unsigned char there[512];
+	size_t left = 0;
+
+	/* the first two megabytes are younger than the rest, and cold */
+	ck_assert_int_eq(wmap_memory_set(4 * MIB), 0);
+	memory_load(at + PAGES(512), 300);
+	memory_load(at, 256);
+	ck_assert_int_eq(wmap_advise(at, PAGES(512), WMAP_ADVICE_COLD), 0);
+	memory_load(at + PAGES(2048), 500);
+	ck_assert_int_eq(wmap_residency(at, PAGES(256), there), 0);
+	for (size_t i = 0; i < 256; i++)
+		left += there[i];
+	ck_assert_uint_lt(left, 128);
+	left = 0;
+	ck_assert_int_eq(wmap_residency(at + PAGES(512), PAGES(300), there), 0);
+	for (size_t i = 0; i < 300; i++)
+		left += there[i];
+	ck_assert_uint_gt(left, 150);
+}
+END_TEST
+
+START_TEST(paging_out_loses_nothing)
+{
+	int fd = file_with(SEED, LARGE);
+	char *at = memory_map(LARGE, READ_WRITE, WMAP_SHARED, fd, 0);
+	char *own = memory_map(LARGE, READ_WRITE, WMAP_PRIVATE, fd, 0);
+
+	memory_store(at, 10, 'x');
+	own[PAGES(20)] = 'y';
+	ck_assert_int_eq(wmap_advise(at, LARGE, WMAP_ADVICE_PAGEOUT), 0);
+	ck_assert_int_eq(wmap_advise(own, LARGE, WMAP_ADVICE_PAGEOUT), 0);
+	ck_assert_uint_eq(memory_info(at).resident, 0);
+	ck_assert(file_has(fd, PAGES(9), "x", 1));
+	ck_assert_int_eq(at[PAGES(3)], 'x');
+	ck_assert_int_eq(own[PAGES(20)], 'y');
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("budget", 60);
@@ -311,5 +353,7 @@ int main(void)
 			    COUNT(senseless));
 	tcase_add_test(facts, the_environment_sets_it);
 	tcase_add_test(facts, a_failing_store_loses_nothing);
+	tcase_add_test(facts, what_is_cold_goes_first);
+	tcase_add_test(facts, paging_out_loses_nothing);
 	return facts_run(facts);
 }
