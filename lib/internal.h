@@ -23,7 +23,9 @@
  *   io, store/       one transfer of a store, with its deadline; the stores
  *   object           the bytes in memory (a memfd) and the state of each page
  *   space            mappings by address, the uffd, what is done to their pages
- *   put, fill, prefetch, fault   fault → read → page in place
+ *   budget, evict, pin   how much may be in memory, and what goes
+ *   put, fill, fault     fault → read → page in place
+ *   ahead, prefetch      what will be needed, before it is
  *   writeback        dirty pages → store
  *   books            messages: what is mapped, and what is known of it
  *   pager            what it owns; the reading of faults
