@@ -26,18 +26,40 @@ static bool is_busy(const struct pager *pager)
 	return pager->staging.out || loop_busy(pager->loop);
 }
 
+/*
+ * What is held back for a touch that will not be seen goes. From another process
+ * no page can be taken out of a page table, and a child will show the same
+ * objects: mappings that were alone must see first touches from now on. All are
+ * in place, as no call is under way.
+ */
+static int settle_down(struct pager *pager)
+{
+	const struct space *space = pager->home;
+	int error = 0;
+
+	for (size_t i = 0; i < space->n; i++) {
+		struct object *object = space->entries[i].mapping->object;
+
+		fills_unhold(object, 0, UINT64_MAX);
+		if (!error)
+			error = object_company(object);
+	}
+	return error;
+}
+
 static void look(struct timer *timer)
 {
 	struct pager *pager = container_of(timer, struct pager, leaving);
 	struct message *message = pager->leaver;
+	int error = settle_down(pager);
 
-	if (is_busy(pager)) {
+	if (!error && is_busy(pager)) {
 		loop_timer_start(pager->loop, timer, time_now() + LOOK_EVERY);
 		return;
 	}
 	loop_timer_stop(&pager->heal);
 	pager->leaver = NULL;
-	message_answer(message, 0);
+	message_answer(message, error);
 }
 
 static void unwatched(struct watch *watch)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How much may be used, and how much is (budget.h) */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/sysinfo.h>
 
@@ -7,6 +8,9 @@
 #include "pager.h"
 #include "pin.h"
 #include "sys.h"
+
+/* [a] The limit of the pager of this process, as last set; orders nothing. */
+static _Atomic uint64_t of_process = BUDGET_NONE;
 
 void budget_init(struct pager *pager)
 {
@@ -222,6 +226,7 @@ int budget_set(struct pager *pager, uint64_t limit)
 	if (!pin_fits(pager, 0, limit))
 		return -ENOMEM;
 	budget->limit = limit;
+	atomic_store_explicit(&of_process, limit, memory_order_relaxed);
 	pager->staging.keep = min_u64(STAGING_KEPT, limit / 16);
 	if (!was && budget_is_set(budget))
 		count_all(pager);
@@ -239,6 +244,8 @@ int budget_from_environment(uint64_t *limit)
 
 	if (!text) {
 		*limit = BUDGET_NONE;
+		atomic_store_explicit(&of_process, BUDGET_NONE,
+				      memory_order_relaxed);
 		return 0;
 	}
 	bytes = budget_parse(text);
@@ -250,5 +257,17 @@ int budget_from_environment(uint64_t *limit)
 		return -EINVAL;
 	}
 	*limit = bytes;
+	atomic_store_explicit(&of_process, bytes, memory_order_relaxed);
 	return 0;
+}
+
+const char *budget_to_environment(char text[40])
+{
+	uint64_t limit =
+		atomic_load_explicit(&of_process, memory_order_relaxed);
+
+	if (limit == BUDGET_NONE)
+		return NULL;
+	snprintf(text, 40, "WMAP_MEMORY=%llu", (unsigned long long)limit);
+	return text;
 }

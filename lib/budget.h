@@ -104,6 +104,10 @@ int budget_set(struct pager *pager, uint64_t limit);
    a line in the log: it makes no sense. */
 int budget_from_environment(uint64_t *limit);
 
+/* For the environment of a pager that takes over from this process's: room for
+   "WMAP_MEMORY=" and a number; NULL: without a limit. */
+const char *budget_to_environment(char text[40]);
+
 /* The largest limit that makes sense: the memory of the machine. */
 uint64_t budget_most(void);
 

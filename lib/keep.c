@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "budget.h"
 #include "keep.h"
 #include "mem.h"
 #include "sys.h"
@@ -79,7 +80,8 @@ struct spawn {
 static bool is_hidden(const char *variable)
 {
 	static const char *const names[] = { "LD_PRELOAD=", "WMAP_SOCKET=",
-					     "WMAP_PAGER=", "WMAP_REPORT=" };
+					     "WMAP_PAGER=", "WMAP_REPORT=",
+					     "WMAP_MEMORY=" };
 
 	for (size_t i = 0; i < lengthof(names); i++)
 		if (!strncmp(variable, names[i], strlen(names[i])))
@@ -87,19 +89,23 @@ static bool is_hidden(const char *variable)
 	return false;
 }
 
-/* Of the program, without what would have wmap page for wmap. */
+/* Of the program, without what would have wmap page for wmap, and with the budget
+   that it has now. */
 static char **make_environment(size_t *size)
 {
+	static char memory[40]; /* under the lock of whoever forks */
 	size_t n = 0, m = 0;
 	char **copy;
 
 	while (environ && environ[n])
 		n++;
-	*size = (n + 1) * sizeof(*copy);
+	*size = (n + 2) * sizeof(*copy);
 	copy = mem_alloc(*size);
 	for (size_t i = 0; copy && i < n; i++)
 		if (!is_hidden(environ[i]))
 			copy[m++] = environ[i];
+	if (copy && budget_to_environment(memory))
+		copy[m] = memory;
 	return copy;
 }
 
