@@ -71,6 +71,7 @@ static struct bench {
 	uint32_t *stored; /* by page: the run that stored there last, or 0 */
 	struct result *result;
 	char cgroup[256];
+	pid_t child; /* that is measuring, or 0 */
 	bool v2;
 } bench;
 
@@ -550,7 +551,9 @@ static bool run_plan(const struct plan *plan, struct result *result)
 		measure(plan);
 		_exit(0);
 	}
+	bench.child = child;
 	waitpid(child, &status, 0);
+	bench.child = 0;
 	bench.result->peak_bytes =
 		get(bench.v2 ? "memory.peak" : "memory.max_usage_in_bytes");
 	cgroup_remove();
@@ -680,8 +683,12 @@ static void remove_file(void)
 
 static void interrupted(int signal)
 {
-	/* the child dies with its parent's group; what is left is ours */
-	rmdir(bench.cgroup);
+	if (bench.child > 0) {
+		kill(bench.child, SIGKILL);
+		waitpid(bench.child, NULL, 0);
+	}
+	if (*bench.cgroup)
+		cgroup_remove();
 	unlink(bench.path);
 	_exit(128 + signal);
 }
