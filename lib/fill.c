@@ -13,16 +13,23 @@
 
 /* ---- Setting aside -----------------------------------------------------------*/
 
-void fault_set_aside(struct list *list, const struct fault *fault)
+static struct fault *copy_of(const struct fault *fault)
 {
 	struct fault *copy = mem_alloc(sizeof(*copy));
 
-	if (!copy) {
+	if (copy)
+		*copy = *fault;
+	return copy;
+}
+
+void fault_set_aside(struct list *list, const struct fault *fault)
+{
+	struct fault *copy = copy_of(fault);
+
+	if (copy)
+		list_add(list, &copy->link);
+	else
 		fault_wake(fault); /* it comes back */
-		return;
-	}
-	*copy = *fault;
-	list_add(list, &copy->link);
 }
 
 struct fault fault_take_back(struct fault *aside)
@@ -476,13 +483,17 @@ void fill_go(struct fill *fill)
 void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 		const struct fault *fault)
 {
+	/* Who is only woken comes back, and finds no memory again: for ever. */
+	struct fault *waiter = copy_of(fault);
 	uint64_t first = index, count = 1;
 	struct fill *fill;
 
 	if (!fault->alone && object_absent(mapping->object, index))
 		fill_choose_run(mapping, index, &first, &count);
-	fill = fill_create(pager, mapping->object, first, count);
+	fill = waiter ? fill_create(pager, mapping->object, first, count) :
+			NULL;
 	if (!fill) {
+		mem_free(waiter, sizeof(*waiter));
 		fault_refuse(pager, fault);
 		return;
 	}
@@ -490,7 +501,7 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 	fill->deadline = mapping->deadline;
 	fill->write = fault->write && count == 1;
 	fill->zeros = mapping->flags & MAPPING_COURSE;
-	fault_set_aside(&fill->waiters, fault);
+	list_add(&fill->waiters, &waiter->link);
 	fill_go(fill);
 	ahead_missed(pager, mapping, index);
 }
