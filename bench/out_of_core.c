@@ -108,12 +108,8 @@ static void make_file(void)
 
 static void drop_caches(int fd)
 {
-<<<<<<< HEAD
-	int all = open("/proc/sys/vm/drop_caches", O_WRONLY);
-=======
 	int all = bench_is_brief() ? -1 :
 				     open("/proc/sys/vm/drop_caches", O_WRONLY);
->>>>>>> 2ea4fe7d9329aa762444d6d6a18a49f478ebf98a
 
 	fdatasync(fd);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -719,14 +715,6 @@ static struct choice parse(int argc, char **argv)
 	bool brief = bench_is_brief();
 	int option;
 
-<<<<<<< HEAD
-	bench.size = (size_t)(brief ? 32 : 1024) << 20;
-	bench.rounds = brief ? 1 : 3;
-	bench.theta = 0.99;
-	snprintf(bench.path, sizeof bench.path, "wmap-bench-%d", getpid());
-	if (brief)
-		choice.threads = 2;
-=======
 	bench.size = (size_t)(brief ? 8 : 1024) << 20;
 	bench.rounds = brief ? 1 : 3;
 	bench.theta = 0.99;
@@ -735,7 +723,6 @@ static struct choice parse(int argc, char **argv)
 		choice.threads = 2;
 		choice.ways = 1u << WMAP | 1u << MMAP_RANDOM;
 	}
->>>>>>> 2ea4fe7d9329aa762444d6d6a18a49f478ebf98a
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		switch (option) {
 		case 'f':
