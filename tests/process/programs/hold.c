@@ -6,6 +6,7 @@
  * one's second byte, says "ready", and waits for the end of its standard input.
  */
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -30,6 +31,8 @@ int main(int argc, char **argv)
 		perror("mmap");
 		return 1;
 	}
+	/* Nothing is read ahead. */
+	madvise((void *)(uintptr_t)at, (size_t)st.st_size, MADV_RANDOM);
 	for (size_t i = 0; i < pages; i++)
 		(void)at[i * 4096];
 	at[1] = 'w';
