@@ -14,6 +14,7 @@
 
 #include "client.h"
 #include "fork.h"
+#include "gate.h"
 #include "message.h"
 #include "ours.h"
 #include "remote.h"
@@ -126,17 +127,22 @@ static void signals_restore(const sigset_t *before)
 bool client_before_fork(void)
 {
 	pthread_mutex_lock(&starting);
+	if (way == REMOTE)
+		gate_close();
 	return way == REMOTE;
 }
 
 void client_in_parent(void)
 {
+	if (way == REMOTE)
+		gate_open();
 	pthread_mutex_unlock(&starting);
 }
 
 void client_in_child(void)
 {
 	pthread_mutex_init(&starting, NULL);
+	gate_child();
 	atomic_store(&callers, 0);
 	atomic_store(&stopping, false);
 	if (way != THREAD)
@@ -147,11 +153,9 @@ void client_in_child(void)
 
 int client_new_uffd(void)
 {
-	int fd = sys_uffd_open(&features);
-
 	sys_call(SYS_close, uffd);
-	uffd = fd;
-	return fd < 0 ? fd : 0;
+	uffd = sys_uffd_open(&features);
+	return uffd < 0 ? uffd : 0;
 }
 
 void client_lost(void)

@@ -53,7 +53,8 @@ void client_memfd_done(int memfd);
 
 /* ---- For fork.c, in its handlers ------------------------------------------ */
 
-/* From now on nobody starts or stops a pager. Is it in another process? */
+/* From now on nobody starts or stops a pager, and no call changes what is mapped
+   where. Is the pager in another process? */
 bool client_before_fork(void);
 void client_in_parent(void);
 
