@@ -184,9 +184,12 @@ static int take_private(const struct wire_piece *piece)
 
 static int place(const struct wire_piece *piece, int memfd)
 {
-	int error = piece->shared ? place_shared(piece, memfd) :
-				    take_private(piece);
+	int error = -EMFILE;
 
+	if (!piece->shared)
+		error = take_private(piece);
+	else if (memfd >= 0)
+		error = place_shared(piece, memfd);
 	if (error) {
 		log_line("fork: no memory at %lx (errno %d)", piece->start,
 			 -error);
@@ -210,9 +213,13 @@ static void lose_all(void)
 
 static void attach(void)
 {
-	int error = client_new_uffd();
+	int error = remote_in_child(fork_now.child);
 
-	error = remote_in_child(fork_now.child, error ? error : client_uffd());
+	/* After the parent's descriptors are closed: there may be no others. */
+	if (!error)
+		error = client_new_uffd();
+	if (!error)
+		error = remote_attach(client_uffd());
 	if (!error)
 		error = remote_inherited(remote_socket(), place);
 	keep_back();
@@ -222,6 +229,7 @@ static void attach(void)
 		 "(errno %d)",
 		 -error);
 	lose_all();
+	remote_stop();
 	client_lost();
 }
 
@@ -236,6 +244,13 @@ static void in_child(void)
 	else
 		ours_remove(0, UINT64_MAX);
 	lock_signals_restore(fork_now.signals);
+}
+
+/* Before the program's own handlers are known: those of the child find what was
+   inherited in its place. */
+__attribute__((constructor)) static void prepare_early(void)
+{
+	fork_prepare();
 }
 
 int fork_prepare(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls over sockets (remote.h) */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -28,6 +29,22 @@ static uint64_t token[2]; /* likewise */
 
 /* Held while a connection is opened: a fork sees all there are. */
 static struct lock opening;
+
+/* A descriptor held for a fork, which needs one where all are used up; or -1.
+   Changed by who starts, and who forks. */
+static int spare = -1;
+
+static void spare_take(void)
+{
+	spare = (int)sys_call(SYS_fcntl, connections[0].fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void spare_give(void)
+{
+	if (spare >= 0)
+		sys_call(SYS_close, spare);
+	spare = -1;
+}
 
 /* ---- One request and its answer ------------------------------------------------ */
 
@@ -300,16 +317,23 @@ static int call_by(struct connection *connection, struct message *message)
 	return message->result;
 }
 
+/* A signal handler that forks must not do so between a request and its answer:
+   in the child the connection is another one. */
 int remote_call(struct message *message)
 {
-	struct connection *connection = take();
-	int error = connection->fd < 0 ? join(connection) : 0;
+	struct connection *connection;
+	uint64_t signals;
+	int error;
 
+	lock_signals_block(&signals);
+	connection = take();
+	error = connection->fd < 0 ? join(connection) : 0;
 	if (!error)
 		error = call_by(connection, message);
 	if (error == -ENOTCONN)
 		hang_up(connection);
 	release(connection);
+	lock_signals_restore(signals);
 	/* It has its own now. */
 	if (message->kind == MESSAGE_MAP && message->map.file >= 0)
 		store_file_close(message->map.file);
@@ -370,12 +394,15 @@ int remote_start(const char *text, int uffd, const struct hints **hints)
 		error = welcome(&exchange, hints);
 	if (error)
 		hang_up(&connections[0]);
+	else
+		spare_take();
 	lock_drop(&opening);
 	return error;
 }
 
 void remote_stop(void)
 {
+	spare_give();
 	for (int i = 0; i < CONNECTIONS; i++)
 		hang_up(&connections[i]);
 }
@@ -390,6 +417,7 @@ static int ask_fork(void)
 	struct connection *connection = take();
 	int n = connection->fd < 0 ? join(connection) : 0;
 
+	spare_give();
 	if (!n)
 		n = converse(connection, &exchange);
 	release(connection);
@@ -413,19 +441,12 @@ void remote_in_parent(int child)
 	lock_drop(&opening);
 	if (child >= 0)
 		sys_call(SYS_close, child);
+	spare_take();
 }
 
 /* Calls that other threads of the parent were in are not ours. */
-int remote_in_child(int child, int uffd)
+int remote_in_child(int child)
 {
-	struct exchange exchange = {
-		.request = { .magic = WIRE_MAGIC, .kind = WIRE_ATTACH },
-		.fds = { uffd },
-		.n_fds = 1,
-	};
-	const struct hints *same;
-	int n;
-
 	for (int i = 0; i < CONNECTIONS; i++) {
 		hang_up(&connections[i]);
 		release(&connections[i]);
@@ -435,14 +456,26 @@ int remote_in_child(int child, int uffd)
 		return child;
 	connections[0].id = 0;
 	atomic_store(&connections[0].fd, child);
-	n = uffd < 0 ? uffd : converse(&connections[0], &exchange);
+	return 0;
+}
+
+int remote_attach(int uffd)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_ATTACH },
+		.fds = { uffd },
+		.n_fds = 1,
+	};
+	const struct hints *same;
+	int n = converse(&connections[0], &exchange);
+
 	if (n >= 0 && exchange.reply.result)
 		n = (int)exchange.reply.result;
 	if (n >= 0)
 		n = welcome(&exchange, &same);
 	if (n >= 0)
 		sys_unmap((uint64_t)same, page_up(sizeof(struct hints)));
-	else
+	if (n < 0)
 		hang_up(&connections[0]);
 	return n < 0 ? n : 0;
 }
@@ -481,10 +514,17 @@ int remote_inherited(int socket, int (*place)(const struct wire_piece *, int))
 		.bytes = pieces,
 		.size = sizeof(pieces),
 	};
-	int n, error;
+	int n, error = 0;
 
+	if (by == mine)
+		exchange.request.args[0] = WIRE_FDS;
 	do {
 		n = converse(by, &exchange);
+		/* Fewer descriptors are left than came: then one by one. */
+		if (n == -EMSGSIZE && exchange.request.args[0] > 1) {
+			exchange.request.args[0] = 1;
+			continue;
+		}
 		if (n < 0)
 			return n;
 		error = (int)exchange.reply.result;
@@ -495,5 +535,7 @@ int remote_inherited(int socket, int (*place)(const struct wire_piece *, int))
 		exchange.request.flags = 0;
 		close_got(&exchange);
 	} while (!error && n);
+	if (by == mine)
+		spare_take();
 	return error;
 }

@@ -38,11 +38,14 @@ int remote_before_fork(void);
 
 void remote_in_parent(int child);
 
-/* @child becomes the only connection; -errno: there is none, nor a space. */
-int remote_in_child(int child, int uffd);
+/* @child becomes the only connection; -errno: there is none. */
+int remote_in_child(int child);
+
+/* For the child's @uffd; -errno: there is no space, and no connection. */
+int remote_attach(int uffd);
 
 /* What the child inherits, piece by piece; by its connection @socket. The memfd
-   (-1: none) is closed afterwards. */
+   (-1: none) is closed afterwards. The parent gets none. */
 struct wire_piece;
 int remote_inherited(int socket,
 		     int (*place)(const struct wire_piece *piece, int memfd));

@@ -12,7 +12,8 @@
  *   JOIN
  *   FORK                           a connection for the child to be
  *   ATTACH     uffd                as HELLO
- *   INHERITED                      pieces to place, and their memfds
+ *   INHERITED  how many at most    pieces to place, and their memfds; 0: as many
+ *                                  as there is room for, without memfds
  *   MAP        file, if it has one memfd, if it has one
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd
@@ -73,7 +74,8 @@ struct wire_piece {
 	uint32_t prot;
 	uint16_t shared;  /* to be mapped from the memfd; else it is there */
 	uint16_t growing; /* and the page above it */
-	int32_t memfd;	  /* number among the packet's descriptors, or -1 */
+	int32_t memfd;	  /* number among the packet's descriptors, or -1: it has
+			     none; without memfds 0 or -1 */
 	uint32_t booked;  /* bytes are ours; else only the growth page */
 };
 
