@@ -15,6 +15,7 @@
 #include "client.h"
 #include "fork.h"
 #include "gate.h"
+#include "lock.h"
 #include "message.h"
 #include "ours.h"
 #include "remote.h"
@@ -29,6 +30,15 @@ static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 static unsigned features;		  /* [c] while there is a way */
 static int uffd = -1;			  /* likewise */
 static const struct hints *_Atomic hints; /* [a] likewise, else NULL */
+
+/* The hints of a wmapd whose client this process is not. */
+enum { UNKNOWN, LOOKING, LOOKED };
+static _Atomic int looking;
+static const struct hints *_Atomic others; /* [a] released by looking */
+
+/* This process. A child of vfork, or of a raw clone, is another: what it opens,
+   and notes in our memory, would be its alone. */
+static _Atomic int home;
 
 /*
  * Nobody is inside a pager that is being destroyed. A caller counts itself, then
@@ -90,11 +100,6 @@ int client_uffd(void)
 	return uffd;
 }
 
-const struct hints *client_hints(void)
-{
-	return atomic_load_explicit(&hints, memory_order_acquire);
-}
-
 bool client_is_remote(void)
 {
 	return way == REMOTE;
@@ -143,6 +148,9 @@ void client_in_child(void)
 {
 	pthread_mutex_init(&starting, NULL);
 	gate_child();
+	home = (int)sys_call(SYS_getpid);
+	if (looking == LOOKING)
+		looking = UNKNOWN;
 	atomic_store(&callers, 0);
 	atomic_store(&stopping, false);
 	if (way != THREAD)
@@ -212,6 +220,55 @@ static int start(void)
 		return error;
 	log_line("wmapd needs UFFDIO_POISON (Linux 6.6): a thread pages");
 	return start_thread();
+}
+
+/* ---- Hints for who has mapped nothing --------------------------------------------- */
+
+__attribute__((constructor)) static void at_home(void)
+{
+	home = (int)sys_call(SYS_getpid);
+}
+
+static bool is_home(void)
+{
+	return home == (int)sys_call(SYS_getpid);
+}
+
+static void look(void)
+{
+	const char *address = getenv("WMAP_SOCKET");
+	const struct hints *found = NULL;
+
+	if (address && *address && !remote_hints(address, &found))
+		atomic_store(&others, found);
+}
+
+const struct hints *client_hints(void)
+{
+	const struct hints *mine =
+		atomic_load_explicit(&hints, memory_order_acquire);
+	int unknown = UNKNOWN;
+	uint64_t signals;
+
+	if (mine)
+		return mine;
+	if (atomic_load(&looking) != LOOKED && is_home()) {
+		lock_signals_block(&signals);
+		if (atomic_compare_exchange_strong(&looking, &unknown,
+						   LOOKING)) {
+			look();
+			atomic_store(&looking, LOOKED);
+		}
+		lock_signals_restore(signals);
+		while (atomic_load(&looking) != LOOKED)
+			sys_call(SYS_sched_yield);
+	}
+	return atomic_load(&others);
+}
+
+bool client_can_tell(void)
+{
+	return way != NONE || (is_home() && !client_start());
 }
 
 int client_start(void)

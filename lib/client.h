@@ -41,9 +41,13 @@ unsigned client_features(void);
 /* This process's uffd, while a pager runs. */
 int client_uffd(void);
 
-/* What the pager lets its clients look at; NULL: none runs. */
+/* What the pager lets its clients look at; the wmapd's, also if this process has
+   not mapped anything; NULL: none runs. */
 struct hints;
 const struct hints *client_hints(void);
+
+/* Somebody has to be told: become a client, if this process is none yet. */
+bool client_can_tell(void);
 
 /* Is the pager in another process? */
 bool client_is_remote(void);

@@ -358,13 +358,10 @@ static int parse_address(const char *text)
 	return 0;
 }
 
-/* The answer to HELLO and ATTACH. */
-static int welcome(struct exchange *exchange, const struct hints **hints)
+static int take_hints(struct exchange *exchange, const struct hints **hints)
 {
 	long at = -EPROTO;
 
-	token[0] = exchange->reply.args[0];
-	token[1] = exchange->reply.args[1];
 	if (exchange->n_got == 1)
 		at = sys_map(0, page_up(sizeof(struct hints)), PROT_READ,
 			     MAP_SHARED, exchange->got[0], 0);
@@ -375,6 +372,33 @@ static int welcome(struct exchange *exchange, const struct hints **hints)
 	return 0;
 }
 
+/* The answer to HELLO and ATTACH. */
+static int welcome(struct exchange *exchange, const struct hints **hints)
+{
+	token[0] = exchange->reply.args[0];
+	token[1] = exchange->reply.args[1];
+	return take_hints(exchange, hints);
+}
+
+int remote_hints(const char *text, const struct hints **hints)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_HINTS },
+	};
+	struct connection once = { .fd = -1 };
+	int error;
+
+	lock_take(&opening);
+	error = parse_address(text);
+	if (!error)
+		error = introduce(&once, &exchange);
+	if (!error)
+		error = take_hints(&exchange, hints);
+	hang_up(&once);
+	lock_drop(&opening);
+	return error;
+}
+
 int remote_start(const char *text, int uffd, const struct hints **hints)
 {
 	struct exchange exchange = {
@@ -382,14 +406,14 @@ int remote_start(const char *text, int uffd, const struct hints **hints)
 		.fds = { uffd },
 		.n_fds = 1,
 	};
-	int error = parse_address(text);
+	int error;
 
-	if (error)
-		return error;
 	for (int i = 0; i < CONNECTIONS; i++)
 		atomic_store(&connections[i].fd, -1);
 	lock_take(&opening);
-	error = introduce(&connections[0], &exchange);
+	error = parse_address(text);
+	if (!error)
+		error = introduce(&connections[0], &exchange);
 	if (!error)
 		error = welcome(&exchange, hints);
 	if (error)

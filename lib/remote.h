@@ -25,6 +25,10 @@ struct hints;
  */
 int remote_start(const char *address, int uffd, const struct hints **hints);
 
+/* The shared memory alone, for a process that is no client, and no error of whose
+   is an error. */
+int remote_hints(const char *address, const struct hints **hints);
+
 /* Close all connections: for wmapd the process is gone. */
 void remote_stop(void);
 

@@ -113,6 +113,7 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_ATTACH:
 	case WIRE_INHERITED:
 	case WIRE_SPACES:
+	case WIRE_HINTS:
 		return true;
 	default:
 		return false;

@@ -4,12 +4,14 @@
  *
  * A connection is a SOCK_SEQPACKET socket with one packet for a request and one
  * for its answer, in turns. A process opens as many as it has calls at a time;
- * the first one says HELLO (or ATTACH, in a fork's child), later ones JOIN.
+ * the first one says HELLO (or ATTACH, in a fork's child), later ones JOIN. Who
+ * only asks for the HINTS need say nothing before, and hangs up.
  * Descriptors travel beside the packets.
  *
  *   kind       with it             answered with
  *   HELLO      uffd                a token for JOIN; the hints (hints.h)
  *   JOIN
+ *   HINTS                          the hints, for who has no mapping yet
  *   FORK                           a connection for the child to be
  *   ATTACH     uffd                as HELLO
  *   INHERITED  how many at most    pieces to place, and their memfds; 0: as many
@@ -42,6 +44,7 @@ enum {
 	WIRE_ATTACH,
 	WIRE_INHERITED,
 	WIRE_SPACES, /* of all processes: wmap ps */
+	WIRE_HINTS,
 	WIRE_KINDS
 };
 

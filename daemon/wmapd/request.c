@@ -234,6 +234,26 @@ static void to_books(struct conn *conn, const struct wire_request *request,
 
 /* ---- Sessions -------------------------------------------------------------------- */
 
+static void answer_with_hints(struct conn *conn, struct wire_reply *reply)
+{
+	char path[32];
+	int fd;
+
+	/* To be read, and no more. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", conn->server->hints);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	conn_answer(conn, reply, 0, &fd, fd >= 0);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void hints(struct conn *conn)
+{
+	struct wire_reply reply = { 0 };
+
+	answer_with_hints(conn, &reply);
+}
+
 static void welcome(struct conn *conn)
 {
 	const struct session *session = conn->session;
@@ -241,15 +261,8 @@ static void welcome(struct conn *conn)
 		.args = { session->token[0], session->token[1],
 			  conn->server->features },
 	};
-	char path[32];
-	int fd;
 
-	/* To be read, and no more. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", conn->server->hints);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	conn_answer(conn, &reply, 0, &fd, fd >= 0);
-	if (fd >= 0)
-		close(fd);
+	answer_with_hints(conn, &reply);
 }
 
 static void hello(struct conn *conn, int uffd, bool again)
@@ -455,6 +468,9 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		break;
 	case WIRE_INHERITED:
 		inherited(conn, request);
+		break;
+	case WIRE_HINTS:
+		hints(conn);
 		break;
 	case WIRE_SPACES:
 		answer(conn, -ENOSYS);
