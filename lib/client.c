@@ -5,6 +5,8 @@
  * Nothing here is locked but starting and stopping, so that a call may be made
  * from a signal handler that interrupted another one.
  */
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -324,6 +326,40 @@ int client_stop(void)
 	pthread_mutex_unlock(&starting);
 	signals_restore(&before);
 	return error;
+}
+
+/* ---- Descriptors ------------------------------------------------------------------ */
+
+int wmap_fd_next(int from)
+{
+	int lowest = INT_MAX;
+
+	if (way == NONE)
+		return -1;
+	if (way == REMOTE)
+		lowest = remote_fd(from);
+	if (uffd >= from && uffd < lowest)
+		lowest = uffd;
+	return lowest == INT_MAX ? -1 : lowest;
+}
+
+/* In vfork's child the descriptors are its own, and our notes its parent's. */
+void wmap_fd_yield(int fd)
+{
+	uint64_t signals;
+
+	if (way == NONE || !is_home())
+		return;
+	lock_signals_block(&signals);
+	pthread_mutex_lock(&starting);
+	gate_close();
+	if (fd == uffd)
+		uffd = (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+	else if (way == REMOTE)
+		remote_fd_yield(fd);
+	gate_open();
+	pthread_mutex_unlock(&starting);
+	lock_signals_restore(signals);
 }
 
 /* ---- For all ---------------------------------------------------------------------*/

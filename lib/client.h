@@ -147,6 +147,16 @@ WMAP_API void wmap_file_after_length(int fd);
 /* Is any file mapped at all? */
 WMAP_API bool wmap_file_any(void);
 
+/*
+ * Descriptors that the library needs, which a program that closes all it finds
+ * must not close: without them its missing pages would be zeros.
+ *
+ * next: the lowest from @from on, or -1.
+ * yield: @fd is about to be replaced by the caller's: it gets another number.
+ */
+WMAP_API int wmap_fd_next(int from);
+WMAP_API void wmap_fd_yield(int fd);
+
 /* Write every shared page back, as exit does; 0 or -1 and the first errno. */
 WMAP_API int wmap_sync_all(void);
 

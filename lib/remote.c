@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls over sockets (remote.h) */
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -429,6 +430,42 @@ void remote_stop(void)
 	spare_give();
 	for (int i = 0; i < CONNECTIONS; i++)
 		hang_up(&connections[i]);
+}
+
+/* ---- Descriptors ----------------------------------------------------------------- */
+
+int remote_fd(int from)
+{
+	int lowest = spare >= from ? spare : INT_MAX;
+
+	for (int i = 0; i < CONNECTIONS; i++) {
+		int fd = atomic_load(&connections[i].fd);
+
+		if (fd >= from && fd < lowest)
+			lowest = fd;
+	}
+	return lowest;
+}
+
+static int another(int fd)
+{
+	return (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Who is in a call by it has the number in its hands. */
+void remote_fd_yield(int fd)
+{
+	for (int i = 0; i < CONNECTIONS; i++) {
+		if (atomic_load(&connections[i].fd) != fd)
+			continue;
+		while (!claim(&connections[i]))
+			sys_call(SYS_sched_yield);
+		if (atomic_load(&connections[i].fd) == fd)
+			atomic_store(&connections[i].fd, another(fd));
+		release(&connections[i]);
+	}
+	if (spare == fd)
+		spare_take();
 }
 
 /* ---- Fork ------------------------------------------------------------------------ */

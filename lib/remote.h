@@ -32,6 +32,12 @@ int remote_hints(const char *address, const struct hints **hints);
 /* Close all connections: for wmapd the process is gone. */
 void remote_stop(void);
 
+/* The lowest descriptor of ours from @from on, or INT_MAX. */
+int remote_fd(int from);
+
+/* Leave the number @fd, which is about to be another's. */
+void remote_fd_yield(int fd);
+
 /* As client_call; -ENOTCONN: wmapd is gone, and nobody brings it back. */
 int remote_call(struct message *message);
 
