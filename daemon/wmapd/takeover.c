@@ -241,6 +241,7 @@ static int adopt_space(struct all *all, const struct record *record)
 	if (uffd >= 0) {
 		error = pager_space_attach(session->space, uffd);
 		session->embryo = false;
+		session_watch(session);
 	}
 	adopt_conns(all, session);
 	return error;
