@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "fork.h"
 #include "gate.h"
 #include "lock.h"
+#include "mem.h"
 #include "message.h"
 #include "ours.h"
 #include "remote.h"
@@ -43,6 +45,22 @@ static const struct hints *_Atomic others; /* [a] released by looking */
 static _Atomic int home;
 
 /*
+ * A page that the kernel wipes in every child that has memory of its own. If it
+ * is blank, and no fork handler has run, what is here is the parent's: its
+ * connections, and a uffd that would register addresses of the parent.
+ */
+static struct {
+	_Alignas(4096) _Atomic bool ours;
+	char rest[4095];
+} here;
+
+static void be_here(void)
+{
+	home = (int)sys_call(SYS_getpid);
+	here.ours = true;
+}
+
+/*
  * Nobody is inside a pager that is being destroyed. A caller counts itself, then
  * looks whether one is stopping; who stops says so, then waits until nobody is
  * counted. Sequentially consistent, all of it: one of the two sees the other.
@@ -50,12 +68,48 @@ static _Atomic int home;
 static _Atomic unsigned callers;
 static _Atomic bool stopping;
 
+void client_lost(void)
+{
+	atomic_store_explicit(&hints, NULL, memory_order_relaxed);
+	atomic_store_explicit(&way, NONE, memory_order_relaxed);
+}
+
 /* Calls this thread is in: more than one in a signal handler, which must not
    wait for who waits for what it interrupted. The pager's own is always in. */
 static _Thread_local unsigned depth;
 
+static void forget_others(void)
+{
+	pthread_mutex_init(&starting, NULL);
+	gate_child();
+	be_here();
+	if (looking == LOOKING)
+		looking = UNKNOWN;
+	atomic_store(&callers, 0);
+	atomic_store(&stopping, false);
+}
+
+/* Descriptors stay open: whether their table is ours alone is not known. */
+static void begin_anew(void)
+{
+	forget_others();
+	depth = 0;
+	mem_child();
+	remote_forget();
+	ours_forget();
+	client_lost();
+}
+
+/* In a child that ran no fork handlers begin anew. */
+static inline void check_here(void)
+{
+	if (__builtin_expect(home && !here.ours, 0))
+		begin_anew();
+}
+
 static enum way enter(void)
 {
+	check_here();
 	atomic_fetch_add(&callers, 1);
 	while (!depth && atomic_load(&stopping)) {
 		atomic_fetch_sub(&callers, 1);
@@ -148,13 +202,7 @@ void client_in_parent(void)
 
 void client_in_child(void)
 {
-	pthread_mutex_init(&starting, NULL);
-	gate_child();
-	home = (int)sys_call(SYS_getpid);
-	if (looking == LOOKING)
-		looking = UNKNOWN;
-	atomic_store(&callers, 0);
-	atomic_store(&stopping, false);
+	forget_others();
 	if (way != THREAD)
 		return;
 	thread_child();
@@ -166,12 +214,6 @@ int client_new_uffd(void)
 	sys_call(SYS_close, uffd);
 	uffd = sys_uffd_open(&features);
 	return uffd < 0 ? uffd : 0;
-}
-
-void client_lost(void)
-{
-	atomic_store_explicit(&hints, NULL, memory_order_relaxed);
-	atomic_store_explicit(&way, NONE, memory_order_relaxed);
 }
 
 /* ---- Starting and stopping --------------------------------------------------------- */
@@ -228,7 +270,8 @@ static int start(void)
 
 __attribute__((constructor)) static void at_home(void)
 {
-	home = (int)sys_call(SYS_getpid);
+	if (!sys_call(SYS_madvise, &here, sizeof(here), MADV_WIPEONFORK))
+		be_here();
 }
 
 static bool is_home(void)
@@ -252,7 +295,8 @@ const struct hints *client_hints(void)
 	int unknown = UNKNOWN;
 	uint64_t signals;
 
-	if (mine)
+	check_here();
+	if (mine && way != NONE)
 		return mine;
 	if (atomic_load(&looking) != LOOKED && is_home()) {
 		lock_signals_block(&signals);
@@ -278,6 +322,7 @@ int client_start(void)
 	sigset_t before;
 	int error = 0;
 
+	check_here();
 	if (way != NONE)
 		return 0;
 	signals_block(&before); /* the new thread inherits that */
@@ -334,6 +379,7 @@ int wmap_fd_next(int from)
 {
 	int lowest = INT_MAX;
 
+	check_here();
 	if (way == NONE)
 		return -1;
 	if (way == REMOTE)
@@ -403,6 +449,7 @@ bool wmap_range_next(const void *addr, size_t length, void **start,
 {
 	uint64_t from = (uint64_t)addr, to = from + length;
 
+	check_here();
 	if (to < from || !ours_next(&from, &to))
 		return false;
 	*start = (void *)from;

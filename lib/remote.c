@@ -558,6 +558,16 @@ static int place_all(struct exchange *exchange, size_t n, uint64_t *next,
 	return error;
 }
 
+void remote_forget(void)
+{
+	memset(&opening, 0, sizeof(opening));
+	spare = -1;
+	for (int i = 0; i < CONNECTIONS; i++) {
+		atomic_store(&connections[i].fd, -1);
+		release(&connections[i]);
+	}
+}
+
 int remote_socket(void)
 {
 	return connections[0].fd;

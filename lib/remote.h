@@ -60,6 +60,9 @@ struct wire_piece;
 int remote_inherited(int socket,
 		     int (*place)(const struct wire_piece *piece, int memfd));
 
+/* Of a child that ran no handlers: nothing is its own. */
+void remote_forget(void);
+
 /* The child's. */
 int remote_socket(void);
 

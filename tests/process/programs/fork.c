@@ -644,6 +644,39 @@ static void child_execs(const char *path)
 	print_file(path);
 }
 
+/* A child that runs no handlers has none of it, and may map for itself. */
+static void raw_child_maps_for_itself(const char *path)
+{
+	int fd = make_file(path, LENGTH);
+	char *p = map(fd, PAGES, MAP_SHARED), *q, *r;
+	pid_t pid;
+
+	p[0] = 'p';
+	for (int i = 0; i < 2; i++) {
+		pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+		if (!pid) {
+			r = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			memset(r, 'k', LENGTH);
+			q = map(fd, PAGES, MAP_SHARED);
+			REQUIRE(q[0] == 'p' && r[PAGE] == 'k');
+			q[PAGE + i] = 'q';
+			REQUIRE(!munmap(r, LENGTH));
+			if (i)
+				_exit(digest(q, LENGTH));
+			IN_CHILD(pid, q[2 * PAGE] = 'g');
+			REQUIRE(!end_of(pid) && q[2 * PAGE] == 'g');
+			REQUIRE(!munmap(q, LENGTH));
+			_exit(5);
+		}
+		print_end("raw child", pid);
+		q = map(fd, PAGES, MAP_SHARED);
+		print_sum("memory", p, LENGTH);
+		print_sum("mapped again", q, LENGTH);
+	}
+	print_file(path);
+}
+
 static char *in_handler;
 static volatile sig_atomic_t forks_done;
 
@@ -1045,6 +1078,7 @@ const struct scenario scenarios[] = {
 	{ "spawns", spawns },
 	{ "systems", systems },
 	{ "child_execs", child_execs },
+	{ "raw_child_maps_for_itself", raw_child_maps_for_itself },
 	{ "forks_in_a_handler", forks_in_a_handler },
 	{ "forks_in_a_handler_of_a_busy_thread",
 	  forks_in_a_handler_of_a_busy_thread },
