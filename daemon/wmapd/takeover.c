@@ -332,7 +332,10 @@ static int adopt_mapping(struct all *all, struct record *record)
 		return error;
 	}
 	mapping->object = object;
-	return space_add(space, mapping);
+	error = space_add(space, mapping);
+	if (!error)
+		view_touched_any(mapping->view);
+	return error;
 }
 
 /* ---- All of it --------------------------------------------------------------------- */
