@@ -212,7 +212,7 @@ void client_in_child(void)
 int client_new_uffd(void)
 {
 	sys_call(SYS_close, uffd);
-	uffd = sys_uffd_open(&features);
+	uffd = sys_uffd_open_again(&features);
 	return uffd < 0 ? uffd : 0;
 }
 

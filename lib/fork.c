@@ -130,16 +130,17 @@ static void keep_back(void)
 static void before_fork(void)
 {
 	uint64_t signals = 0;
+	bool private = false;
 
 	lock_signals_block(&signals);
 	fork_now.remote = client_before_fork();
 	fork_now.signals = signals;
 	list_init(&fork_now.inherited);
 	if (fork_now.remote) {
-		fork_now.child = remote_before_fork();
-		if (fork_now.child >= 0)
+		fork_now.child = remote_before_fork(&private);
+		if (fork_now.child >= 0 && private)
 			remote_inherited(fork_now.child, let_inherit);
-		else
+		else if (fork_now.child < 0)
 			log_line("fork: the child inherits no mapping "
 				 "(errno %d)",
 				 -fork_now.child);

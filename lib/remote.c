@@ -470,7 +470,7 @@ void remote_fd_yield(int fd)
 
 /* ---- Fork ------------------------------------------------------------------------ */
 
-static int ask_fork(void)
+static int ask_fork(bool *private)
 {
 	struct exchange exchange = {
 		.request = { .magic = WIRE_MAGIC, .kind = WIRE_FORK },
@@ -486,12 +486,13 @@ static int ask_fork(void)
 		return n;
 	if (exchange.reply.result)
 		return (int)exchange.reply.result;
+	*private = exchange.reply.args[0];
 	return exchange.n_got == 1 ? exchange.got[0] : -EPROTO;
 }
 
-int remote_before_fork(void)
+int remote_before_fork(bool *private)
 {
-	int child = ask_fork();
+	int child = ask_fork(private);
 
 	lock_take(&opening);
 	return child;
@@ -594,6 +595,7 @@ int remote_inherited(int socket, int (*place)(const struct wire_piece *, int))
 		/* Fewer descriptors are left than came: then one by one. */
 		if (n == -EMSGSIZE && exchange.request.args[0] > 1) {
 			exchange.request.args[0] = 1;
+			exchange.reply.args[0] = true;
 			continue;
 		}
 		if (n < 0)
@@ -605,7 +607,7 @@ int remote_inherited(int socket, int (*place)(const struct wire_piece *, int))
 					  &exchange.request.address, place);
 		exchange.request.flags = 0;
 		close_got(&exchange);
-	} while (!error && n);
+	} while (!error && exchange.reply.args[0]);
 	if (by == mine)
 		spare_take();
 	return error;

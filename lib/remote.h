@@ -43,8 +43,9 @@ int remote_call(struct message *message);
 
 /* ---- Fork: fork.c has the plan --------------------------------------------- */
 
-/* The child's connection-to-be, or a negative errno. */
-int remote_before_fork(void);
+/* The child's connection-to-be, or a negative errno. *@private: it inherits private
+   memory, which the kernel has to copy. */
+int remote_before_fork(bool *private);
 
 void remote_in_parent(int child);
 

@@ -12,10 +12,12 @@
  *   HELLO      uffd                a token for JOIN; the hints (hints.h)
  *   JOIN
  *   HINTS                          the hints, for who has no mapping yet
- *   FORK                           a connection for the child to be
+ *   FORK                           a connection for the child to be, and whether
+ *                                  it inherits private memory of files
  *   ATTACH     uffd                as HELLO
  *   INHERITED  how many at most    pieces to place, and their memfds; 0: as many
- *                                  as there is room for, without memfds
+ *                                  as there is room for, without memfds; and
+ *                                  whether there are more
  *   MAP        file, if it has one memfd, if it has one
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd

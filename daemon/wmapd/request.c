@@ -366,12 +366,23 @@ static int fork_session(struct conn *conn, int *child)
 	return 0;
 }
 
+static bool has_private(const struct space *space)
+{
+	for (size_t i = 0; i < space->n; i++)
+		if (!space->entries[i].mapping->shared &&
+		    space->entries[i].mapping->object->memfd >= 0)
+			return true;
+	return false;
+}
+
 static void do_fork(struct conn *conn)
 {
 	struct wire_reply reply = { 0 };
 	int child = -1;
 
 	reply.result = conn->session ? fork_session(conn, &child) : -EPROTO;
+	if (!reply.result)
+		reply.args[0] = has_private(conn->session->space);
 	conn_answer(conn, &reply, 0, &child, child >= 0);
 	if (child >= 0)
 		close(child);
@@ -417,7 +428,9 @@ static void inherited(struct conn *conn, const struct wire_request *request)
 	int fds[WIRE_FDS];
 	unsigned n = 0, n_fds = 0;
 
-	for (size_t i = space ? space_lower(space, request->address) : 0;
+	size_t i;
+
+	for (i = space ? space_lower(space, request->address) : 0;
 	     space && i < space->n && n < (most ? most : WIRE_FDS) &&
 	     !reply.result;
 	     i++) {
@@ -431,6 +444,7 @@ static void inherited(struct conn *conn, const struct wire_request *request)
 			pieces[n].memfd = 0;
 		n++;
 	}
+	reply.args[0] = space && i < space->n;
 	if (reply.result)
 		n = 0;
 	conn->room = n * sizeof(*pieces);
@@ -441,7 +455,7 @@ static void inherited(struct conn *conn, const struct wire_request *request)
 		reply.result = -ENOMEM;
 	conn_answer(conn, &reply, conn->bytes ? conn->room : 0, fds,
 		    conn->bytes ? n_fds : 0);
-	for (unsigned i = 0; i < n_fds; i++)
+	for (i = 0; i < n_fds; i++)
 		close(fds[i]);
 }
 
