@@ -284,8 +284,8 @@ void books_unmap(struct message *message)
 	}
 	/* Nothing to write, and perhaps no memory to wait with. */
 	if (!error && message->unmap.unshown) {
-		message_answer(message,
-			       remove_range(space, start, message_end(message)));
+		message_answer(message, remove_range(space, start,
+						     message_end(message)));
 		return;
 	}
 	unmapping = error ? NULL : mem_alloc(sizeof(*unmapping));

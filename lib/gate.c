@@ -49,9 +49,8 @@ void gate_enter(uint64_t *signals)
 
 void gate_leave(uint64_t signals)
 {
-	if (!--depth && atomic_fetch_sub_explicit(&word, 1,
-						  memory_order_release) ==
-				(CLOSED | 1))
+	if (!--depth && atomic_fetch_sub_explicit(
+				&word, 1, memory_order_release) == (CLOSED | 1))
 		wake_all();
 	lock_signals_restore(signals);
 }

@@ -300,9 +300,8 @@ static void give_number_back(struct object *object, const struct view *view)
 	struct page page;
 	uint64_t cursor = 0;
 
-	while (view->low < view->high &&
-	       pages_next(&object->pages, view->low, view->high, &cursor,
-			  &page))
+	while (view->low < view->high && pages_next(&object->pages, view->low,
+						    view->high, &cursor, &page))
 		if (page.views & bit)
 			object_set(object, page, page.state, page.views & ~bit);
 	object->views &= ~bit;

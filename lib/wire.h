@@ -79,9 +79,9 @@ struct wire_piece {
 	uint32_t prot;
 	uint16_t shared;  /* to be mapped from the memfd; else it is there */
 	uint16_t growing; /* and the page above it */
-	int32_t memfd;	  /* number among the packet's descriptors, or -1: it has
+	int32_t memfd;	 /* number among the packet's descriptors, or -1: it has
 			     none; without memfds 0 or -1 */
-	uint32_t booked;  /* bytes are ours; else only the growth page */
+	uint32_t booked; /* bytes are ours; else only the growth page */
 };
 
 /*

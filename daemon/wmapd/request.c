@@ -438,8 +438,8 @@ static void inherited(struct conn *conn, const struct wire_request *request)
 
 		describe(mapping, &pieces[n]);
 		if (most)
-			reply.result = attach_memfd(mapping, &pieces[n], fds,
-						    &n_fds);
+			reply.result =
+				attach_memfd(mapping, &pieces[n], fds, &n_fds);
 		else if (mapping->object->memfd >= 0)
 			pieces[n].memfd = 0;
 		n++;

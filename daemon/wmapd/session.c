@@ -127,8 +127,8 @@ void session_watch(struct session *session)
 	session->process.run = process_ended;
 	if (session->process.fd < 0)
 		return;
-	session->watched = !loop_watch(session->server->pager->loop,
-				       &session->process);
+	session->watched =
+		!loop_watch(session->server->pager->loop, &session->process);
 	if (!session->watched)
 		close(session->process.fd);
 }

@@ -206,12 +206,13 @@ static void grandchild_outlives_child(const char *path)
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	p[5] = 'p';
-	IN_CHILD(pid, p[6] = 'c'; if (!fork()) {
-		await(board, 1);
-		p[7] = 'g';
-		board->values[0] = digest(p, LENGTH);
-		_exit(0);
-	});
+	IN_CHILD(
+		pid, p[6] = 'c'; if (!fork()) {
+			await(board, 1);
+			p[7] = 'g';
+			board->values[0] = digest(p, LENGTH);
+			_exit(0);
+		});
 	print_end("child", pid);
 	done(board, 1);
 	wait(NULL);
@@ -226,14 +227,14 @@ static void parent_exits_first(const char *path)
 	pid_t pid;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	IN_CHILD(pid, pid_t parent = getpid(); p[0] = 'P';
-		 if (!fork()) {
-			 while (getppid() == parent)
-				 sched_yield();
-			 p[1] = 'C';
-			 board->values[0] = digest(p, LENGTH);
-			 _exit(0);
-		 } exit(0));
+	IN_CHILD(
+		pid, pid_t parent = getpid(); p[0] = 'P'; if (!fork()) {
+			while (getppid() == parent)
+				sched_yield();
+			p[1] = 'C';
+			board->values[0] = digest(p, LENGTH);
+			_exit(0);
+		} exit(0));
 	print_end("parent", pid);
 	wait(NULL);
 	printf("child: %ld\n", board->values[0]);
@@ -267,14 +268,15 @@ static void parent_is_killed(const char *path)
 	pid_t pid;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	IN_CHILD(pid, p[0] = 'P'; pid_t me = getpid(); if (!fork()) {
-		while (getppid() == me)
-			sched_yield();
-		board->values[0] = p[0];
-		p[2 * PAGE] = 'C';
-		board->values[1] = digest(p, LENGTH);
-		_exit(0);
-	} kill(me, SIGKILL));
+	IN_CHILD(
+		pid, p[0] = 'P'; pid_t me = getpid(); if (!fork()) {
+			while (getppid() == me)
+				sched_yield();
+			board->values[0] = p[0];
+			p[2 * PAGE] = 'C';
+			board->values[1] = digest(p, LENGTH);
+			_exit(0);
+		} kill(me, SIGKILL));
 	print_end("parent", pid);
 	wait(NULL);
 	printf("child: %ld %ld\n", board->values[0], board->values[1]);
@@ -332,12 +334,13 @@ static void both_map_more(const char *path)
 	int fd = open(path, O_RDWR);
 	pid_t pid;
 
-	IN_CHILD(pid, for (int i = 0; i < 50; i++) {
-		q = map(fd, PAGES, i % 2 ? MAP_SHARED : MAP_PRIVATE);
-		q[i * PAGE % LENGTH + 9] = 'c';
-		board->wrong += q[PAGE + 7] != p[PAGE + 7];
-		REQUIRE(!munmap(q, LENGTH));
-	});
+	IN_CHILD(
+		pid, for (int i = 0; i < 50; i++) {
+			q = map(fd, PAGES, i % 2 ? MAP_SHARED : MAP_PRIVATE);
+			q[i * PAGE % LENGTH + 9] = 'c';
+			board->wrong += q[PAGE + 7] != p[PAGE + 7];
+			REQUIRE(!munmap(q, LENGTH));
+		});
 	for (int i = 0; i < 50; i++) {
 		r = map(fd, PAGES, i % 2 ? MAP_SHARED : MAP_PRIVATE);
 		r[i * PAGE % LENGTH + 11] = 'p';
@@ -492,10 +495,10 @@ static void private_untouched(const char *path)
 	char *p = map_new(path, MAP_PRIVATE);
 	pid_t pid, second;
 
-	IN_CHILD(pid, p[7] = 'c'; IN_CHILD(second, REQUIRE(p[7] == 'c');
-					   p[8] = 'g';
-					   REQUIRE(!wrong_bytes(p, 7));
-					   _exit(digest(p, LENGTH)));
+	IN_CHILD(pid, p[7] = 'c';
+		 IN_CHILD(second, REQUIRE(p[7] == 'c'); p[8] = 'g';
+			  REQUIRE(!wrong_bytes(p, 7));
+			  _exit(digest(p, LENGTH)));
 		 int status = end_of(second); REQUIRE(p[8] != 'g');
 		 _exit(WEXITSTATUS(status)));
 	print_end("grandchild", pid);
@@ -934,16 +937,18 @@ static void a_thousand_mappings(const char *path)
 		if (i % 3 == 0)
 			at[i][1] = (char)i;
 	}
-	IN_CHILD(pid, for (int i = 0; i < N; i++) {
-		size_t from = (size_t)(i % 60) * PAGE;
+	IN_CHILD(
+		pid, for (int i = 0; i < N; i++) {
+			size_t from = (size_t)(i % 60) * PAGE;
 
-		wrong += (unsigned char)at[i][0] != byte_at(from);
-		wrong += (unsigned char)at[i][PAGE] != byte_at(from + PAGE);
-		if (i % 3 == 0)
-			wrong += at[i][1] != (char)i;
-		else
-			at[i][2] = 'c';
-	} _exit(wrong ? 1 : 0));
+			wrong += (unsigned char)at[i][0] != byte_at(from);
+			wrong += (unsigned char)at[i][PAGE] !=
+				 byte_at(from + PAGE);
+			if (i % 3 == 0)
+				wrong += at[i][1] != (char)i;
+			else
+				at[i][2] = 'c';
+		} _exit(wrong ? 1 : 0));
 	print_end("child", pid);
 	for (int i = 0; i < N; i++)
 		wrong += (at[i][2] != 'c') != (i % 3 == 0) && i % 60 % 3;
@@ -974,10 +979,11 @@ static void without_descriptors(const char *path)
 	IN_CHILD(pid, p[2 * PAGE] = 'c'; q[3 * PAGE] = 'c';
 		 _exit(digest(p, LENGTH) ^ digest(q, LENGTH)));
 	print_end("child", pid);
-	IN_CHILD(pid, p[PAGE] = 'd'; if (!fork()) {
-		p[PAGE + 1] = 'e';
-		_exit(0);
-	} wait(NULL));
+	IN_CHILD(
+		pid, p[PAGE] = 'd'; if (!fork()) {
+			p[PAGE + 1] = 'e';
+			_exit(0);
+		} wait(NULL));
 	print_end("child", pid);
 	print_sum("shared", p, LENGTH);
 	print_sum("private", q, LENGTH);
@@ -994,8 +1000,8 @@ static void with_a_few_descriptors(const char *path)
 	for (int i = 0; i < N; i++)
 		at[i] = map(fd, PAGES, MAP_SHARED);
 	use_up_descriptors(3);
-	IN_CHILD(pid, for (int i = 0; i < N; i++) wrong +=
-		 wrong_bytes(at[i], PAGE);
+	IN_CHILD(pid,
+		 for (int i = 0; i < N; i++) wrong += wrong_bytes(at[i], PAGE);
 		 at[7][9] = 'c'; _exit(wrong ? 1 : 0));
 	print_end("child", pid);
 	print_sum("memory", at[0], LENGTH);
@@ -1009,8 +1015,7 @@ static void daemon_closes_all(const char *path)
 
 	p[0] = q[0] = 'b';
 	IN_CHILD(pid, for (int fd = 3; fd < 1024; fd++) close(fd);
-		 p[PAGE] = 'c';
-		 _exit(digest(p, LENGTH) ^ digest(q, LENGTH)));
+		 p[PAGE] = 'c'; _exit(digest(p, LENGTH) ^ digest(q, LENGTH)));
 	print_end("one by one", pid);
 	IN_CHILD(pid, close_range(3, ~0u, 0); p[2 * PAGE] = 'd';
 		 _exit(digest(p, LENGTH) ^ digest(q, LENGTH)));
@@ -1035,16 +1040,18 @@ static void gives_up_its_privilege(const char *path)
 	int fd = open(path, O_RDWR);
 	pid_t pid, second;
 
-	IN_CHILD(pid, if (getuid() == 0) {
-		REQUIRE(!setgroups(0, NULL));
-		REQUIRE(!setresgid(65534, 65534, 65534));
-		REQUIRE(!setresuid(65534, 65534, 65534));
-	} p[0] = 'n'; q = map(fd, PAGES, MAP_SHARED);
-		 REQUIRE(q[0] == 'n'); q[1] = 'o';
-		 IN_CHILD(second, p[2] = 'g'; REQUIRE(q[2] == 'g');
-			  _exit(digest(q, LENGTH)));
-		 int status = end_of(second);
-		 _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 255));
+	IN_CHILD(
+		pid,
+		if (getuid() == 0) {
+			REQUIRE(!setgroups(0, NULL));
+			REQUIRE(!setresgid(65534, 65534, 65534));
+			REQUIRE(!setresuid(65534, 65534, 65534));
+		} p[0] = 'n';
+		q = map(fd, PAGES, MAP_SHARED); REQUIRE(q[0] == 'n');
+		q[1] = 'o'; IN_CHILD(second, p[2] = 'g'; REQUIRE(q[2] == 'g');
+				     _exit(digest(q, LENGTH)));
+		int status = end_of(second);
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 255));
 	print_end("nobody", pid);
 	print_sum("memory", p, LENGTH);
 	print_file(path);
