@@ -29,6 +29,20 @@ foreach(manual IN LISTS manuals)
 	endforeach()
 endforeach()
 
+# systemd's units: two sets of one name, the system's and each user's.
+foreach(who IN ITEMS system user)
+	set(suffix)
+	if(who STREQUAL "user")
+		set(suffix -user)
+	endif()
+	configure_file(systemd/wmapd${suffix}.service.in
+		${PROJECT_BINARY_DIR}/obj/systemd/${who}/wmapd.service @ONLY)
+	configure_file(systemd/wmapd${suffix}.socket
+		${PROJECT_BINARY_DIR}/obj/systemd/${who}/wmapd.socket COPYONLY)
+	install(DIRECTORY ${PROJECT_BINARY_DIR}/obj/systemd/${who}
+		DESTINATION lib/systemd)
+endforeach()
+
 if(NOT TARGET wmap_shared)
 	return()
 endif()

@@ -24,6 +24,9 @@
  *   summary      for people
  *   json         for machines
  *   run          `wmap run`: the order of it all
+ *   ask          questions to a wmapd
+ *   wmapds       which wmapds there are
+ *   ps, top      `wmap ps`, `wmap info`; `wmap top`
  *   wmap         the command line
  */
 #ifndef WMAP_DAEMON_H
@@ -108,6 +111,16 @@ void figures_free(struct figures *figures);
 /* Add up by file; the order is made anew. */
 void figures_merge_files(struct figures *figures);
 
+/* ---- text --------------------------------------------------------------- */
+
+struct text {
+	char text[32];
+};
+
+/* "1.5 MiB", "17.4 µs" */
+struct text text_bytes(uint64_t n);
+struct text text_duration(uint64_t ns);
+
 /* ---- summary, json ------------------------------------------------------ */
 
 /* May merge @figures. */
@@ -116,6 +129,9 @@ void summary_print(FILE *to, struct figures *figures);
 /* False, errno: it could not be written. */
 bool json_print(FILE *to, const struct figures *figures);
 
+/* Quoted, escaped. */
+void json_string(FILE *to, const char *string);
+
 /* ---- keeper_command ----------------------------------------------------- */
 
 /* wmapd's place beside this command. */
@@ -123,6 +139,13 @@ bool json_print(FILE *to, const struct figures *figures);
 
 /* `wmap keeper …`. Returns the status to exit with. */
 int keeper_command(int argc, char **argv);
+
+/* ---- ps, top ------------------------------------------------------------ */
+
+/* Return the status to exit with. */
+int ps_command(int argc, char **argv);
+int info_command(int argc, char **argv);
+int top_command(int argc, char **argv);
 
 /* ---- run ---------------------------------------------------------------- */
 

@@ -37,7 +37,7 @@ static unsigned character(const unsigned char *s)
 	return 0;
 }
 
-static void print_string(FILE *to, const char *string)
+void json_string(FILE *to, const char *string)
 {
 	const unsigned char *s = (const unsigned char *)string;
 	unsigned length;
@@ -62,7 +62,7 @@ static void print_string(FILE *to, const char *string)
 static void print_mapping(FILE *to, const struct figures_mapping *mapping)
 {
 	fputs("\n\t\t{ \"file\": ", to);
-	print_string(to, mapping->file);
+	json_string(to, mapping->file);
 	fprintf(to,
 		", \"length\": %llu, \"loaded_pages\": %llu, "
 		"\"faults\": %llu, \"count\": %llu }",

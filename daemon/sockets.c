@@ -6,7 +6,10 @@
  */
 #include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -84,12 +87,27 @@ static int bind_new(int type, struct address *address)
 	return fd;
 }
 
+/* For wmap ps to find among all: "@wmap-", and what nobody else has. */
+static bool make_name(struct socket_name *name)
+{
+	uint64_t number;
+
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return false;
+	snprintf(name->text, sizeof(name->text), SOCKETS_PRIVATE "%u-%016llx",
+		 (unsigned)geteuid(), (unsigned long long)number);
+	return true;
+}
+
 int sockets_listen(const char *name, struct socket_name *bound)
 {
+	struct socket_name made;
 	struct address address = any;
 	int fd;
 
-	if (name && !read_name(name, &address))
+	if (!name && !make_name(&made))
+		return -1;
+	if (!read_name(name ? name : made.text, &address))
 		return -1;
 	fd = bind_new(SOCK_SEQPACKET, &address);
 	if (fd < 0)

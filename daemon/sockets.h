@@ -12,7 +12,10 @@ struct socket_name {
 	char text[sizeof(struct sockaddr_un) + 1];
 };
 
-/* @name: "@abstract", an absolute path, or NULL: the kernel finds one. */
+/* How the addresses of wmap run's wmapds begin. */
+#define SOCKETS_PRIVATE "@wmap-"
+
+/* @name: "@abstract", an absolute path, or NULL: one that nobody has. */
 int sockets_listen(const char *name, struct socket_name *bound);
 
 /* An abstract address; each datagram tells who sent it. */

@@ -4,44 +4,6 @@
 
 #define LINES 16 /* of mappings, at most */
 
-struct text {
-	char text[32];
-};
-
-static struct text bytes(uint64_t n)
-{
-	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
-	double value = (double)n / 1024;
-	struct text result;
-	unsigned unit = 0;
-
-	if (n < 1024) {
-		snprintf(result.text, sizeof(result.text), "%u B", (unsigned)n);
-		return result;
-	}
-	for (; value >= 1024 && unit < 3; unit++)
-		value /= 1024;
-	snprintf(result.text, sizeof(result.text), "%.1f %s", value,
-		 units[unit]);
-	return result;
-}
-
-static struct text duration(uint64_t ns)
-{
-	struct text result;
-
-	if (ns < 1000)
-		snprintf(result.text, sizeof(result.text), "%u ns",
-			 (unsigned)ns);
-	else if (ns < 1000000)
-		snprintf(result.text, sizeof(result.text), "%.1f µs",
-			 (double)ns / 1e3);
-	else
-		snprintf(result.text, sizeof(result.text), "%.1f ms",
-			 (double)ns / 1e6);
-	return result;
-}
-
 static const char *plural(uint64_t n)
 {
 	return n == 1 ? "" : "s";
@@ -55,7 +17,7 @@ static uint64_t pages(uint64_t length)
 static void print_mapping(FILE *to, const struct figures_mapping *mapping)
 {
 	fprintf(to, "wmap: %11s %10llu %10llu %10llu  ",
-		bytes(mapping->length).text,
+		text_bytes(mapping->length).text,
 		(unsigned long long)pages(mapping->length),
 		(unsigned long long)mapping->loaded,
 		(unsigned long long)mapping->faults);
@@ -85,11 +47,11 @@ static void print_sums(FILE *to, const struct wmap_stats *stats)
 		plural(stats->faults));
 	if (stats->faults)
 		fprintf(to, ", p50 %s, p99 %s, max %s",
-			duration(wmap_stats_quantile(stats, 0.5)).text,
-			duration(wmap_stats_quantile(stats, 0.99)).text,
-			duration(stats->latency_max_ns).text);
-	fprintf(to, "; %s read, %s written", bytes(stats->bytes_read).text,
-		bytes(stats->bytes_written).text);
+			text_duration(wmap_stats_quantile(stats, 0.5)).text,
+			text_duration(wmap_stats_quantile(stats, 0.99)).text,
+			text_duration(stats->latency_max_ns).text);
+	fprintf(to, "; %s read, %s written", text_bytes(stats->bytes_read).text,
+		text_bytes(stats->bytes_written).text);
 	if (stats->errors)
 		fprintf(to, "; %llu error%s", (unsigned long long)stats->errors,
 			plural(stats->errors));

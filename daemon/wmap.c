@@ -12,9 +12,12 @@
 
 static const char help[] =
 	"usage: wmap run [option …] [--] program [argument …]\n"
+	"       wmap ps [-m] [--socket NAME] [--json]\n"
+	"       wmap top [--socket NAME] [--interval SECONDS]\n"
+	"       wmap info [--socket NAME] [--json] PID\n"
 	"       wmap --help | --version\n"
 	"\n"
-	"Runs a program on memory that wmap's pager fills: the files that it\n"
+	"run: a program on memory that wmap's pager fills: the files that it\n"
 	"maps with mmap(2), all of them or those named. At the end a summary\n"
 	"on standard error tells what was loaded, and how fast.\n"
 	"\n"
@@ -24,6 +27,12 @@ static const char help[] =
 	"               (the default) to 2M\n"
 	"  --json FILE  writes the summary there, too, as JSON\n"
 	"  --help, --version\n"
+	"\n"
+	"ps, top, info: the processes that wmapds serve: $WMAP_SOCKET's, the\n"
+	"user's, the system's and those of wmap run, or the one at NAME.\n"
+	"\n"
+	"  -m           their mappings, too\n"
+	"  --json       for programs to read\n"
 	"\n"
 	"The exit status is the program's; if a signal killed it, wmap ends\n"
 	"by the same signal. 125: wmap failed; 126: the program cannot be\n"
@@ -186,6 +195,12 @@ int main(int argc, char **argv)
 		return run_command(argc - 1, argv + 1);
 	if (!strcmp(command, "keeper"))
 		return keeper_command(argc - 1, argv + 1);
+	if (!strcmp(command, "ps"))
+		return ps_command(argc - 1, argv + 1);
+	if (!strcmp(command, "info"))
+		return info_command(argc - 1, argv + 1);
+	if (!strcmp(command, "top"))
+		return top_command(argc - 1, argv + 1);
 	if (!strcmp(command, "--help"))
 		return print_help();
 	if (!strcmp(command, "--version"))

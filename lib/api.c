@@ -374,6 +374,11 @@ int wmap_stats_get(struct wmap_stats *stats)
 
 /* ---- The pager -------------------------------------------------------------------*/
 
+int wmap_pager_set(const char *where)
+{
+	return api_result(where ? client_choose(where) : -EINVAL);
+}
+
 int wmap_start(unsigned *features)
 {
 	int error = client_start();

@@ -60,6 +60,9 @@ static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
 	[MESSAGE_FILE_WRITING] = books_file_writing,
 	[MESSAGE_FILE_WRITTEN] = books_file_written,
 	[MESSAGE_FILE_LENGTH] = books_file_length,
+	[MESSAGE_LEAVE] = books_leave,
+	[MESSAGE_STAY] = books_stay,
+	[MESSAGE_ABANDON] = books_abandon,
 	[MESSAGE_STOP] = stop,
 };
 

@@ -82,5 +82,8 @@ void books_file_writing(struct message *message);
 void books_file_written(struct message *message);
 void books_file_length(struct message *message);
 void books_frame(struct message *message);
+void books_leave(struct message *message);
+void books_stay(struct message *message);
+void books_abandon(struct message *message);
 
 #endif

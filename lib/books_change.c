@@ -27,10 +27,8 @@ static int find_whole(struct space *space, const struct message *message,
 
 void books_stop_growing(struct mapping *mapping)
 {
-	if (!mapping->growing)
-		return;
-	mapping->growing = false;
-	sys_unmap(mapping->end, PAGE);
+	if (mapping->growing)
+		mapping_give_up_growth(mapping);
 }
 
 static void describe(struct mapping *mapping, struct message *message)
@@ -42,7 +40,7 @@ static void describe(struct mapping *mapping, struct message *message)
 				     << PAGE_SHIFT;
 	message->move.modes = mapping_modes(mapping);
 	message->move.shared = mapping->shared;
-	message->move.inherit = !mapping->object->store;
+	message->move.inherit = mapping->object->memfd < 0;
 }
 
 /* What does not reach the mapping's end can only stay as it is. */

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,7 +19,9 @@
 #include "client.h"
 #include "fork.h"
 #include "gate.h"
+#include "keep.h"
 #include "lock.h"
+#include "loop.h"
 #include "mem.h"
 #include "message.h"
 #include "ours.h"
@@ -185,17 +188,71 @@ static void signals_restore(const sigset_t *before)
 
 /* ---- Fork: fork.c has the plan --------------------------------------------------- */
 
+/* Until nobody is calling; false: somebody is, for too long. */
+#define PATIENCE 1000000000ull /* ns */
+
+static bool hold_calls(void)
+{
+	uint64_t until = time_now() + PATIENCE;
+
+	atomic_store(&stopping, true);
+	while (atomic_load(&callers))
+		if (time_now() > until)
+			return false;
+		else
+			sys_call(SYS_sched_yield);
+	return true;
+}
+
+/* No call changes what is mapped. Under starting. */
+static bool gated;
+
+static bool is_anything_mapped(void)
+{
+	uint64_t start = 0, end = UINT64_MAX;
+
+	return ours_next(&start, &end);
+}
+
+/*
+ * A thread cannot page for two processes. A fork from within a call (in a signal
+ * handler, or in the pager itself) finds it as it is.
+ */
+static void move_out(void)
+{
+	const struct hints *new_hints;
+	bool can = features & WMAP_FEATURE_POISON; /* by another process */
+	int error = can ? -EDEADLK : -EOPNOTSUPP;
+
+	if (can && gated && hold_calls())
+		error = thread_move_out(&new_hints);
+	if (!error) {
+		atomic_store_explicit(&hints, new_hints, memory_order_release);
+		atomic_store_explicit(&way, REMOTE, memory_order_release);
+	} else {
+		log_line("fork: the pager cannot move out (errno %d), the "
+			 "child inherits no mapping",
+			 -error);
+	}
+	atomic_store(&stopping, false);
+}
+
 bool client_before_fork(void)
 {
 	pthread_mutex_lock(&starting);
-	if (way == REMOTE)
-		gate_close();
+	gated = way == REMOTE;
+	if (gated) {
+		gate_close(0);
+	} else if (way == THREAD && is_anything_mapped()) {
+		gated = !depth && gate_close(PATIENCE);
+		move_out();
+	}
 	return way == REMOTE;
 }
 
 void client_in_parent(void)
 {
-	if (way == REMOTE)
+	if (gated)
 		gate_open();
 	pthread_mutex_unlock(&starting);
 }
@@ -250,16 +307,79 @@ static int start_thread(void)
 	return 0;
 }
 
+/* ---- Where --------------------------------------------------------------------------- */
+
+#define ADDRESS_SIZE 108
+
+static char chosen[ADDRESS_SIZE]; /* [l] starting; by wmap_pager_set */
+
+static bool is_address(const char *where)
+{
+	return (*where == '@' || *where == '/') && where[1];
+}
+
+static bool is_place(const char *where)
+{
+	return !strcmp(where, "thread") || !strcmp(where, "private") ||
+	       !strcmp(where, "daemon") || is_address(where);
+}
+
+/* As called for, else as $WMAP_PAGER has it, else as `wmap run` does. */
+static const char *place(void)
+{
+	const char *where = *chosen ? chosen : getenv("WMAP_PAGER");
+
+	if (!where || !*where)
+		where = getenv("WMAP_SOCKET");
+	return where && *where ? where : "thread";
+}
+
+static int start_daemons(void)
+{
+	const char *directory = getenv("XDG_RUNTIME_DIR");
+	char address[ADDRESS_SIZE];
+	int n;
+
+	if (geteuid() == 0)
+		directory = "/run";
+	if (!directory || !*directory)
+		return -ENOENT;
+	n = snprintf(address, sizeof(address), "%s/wmap.sock", directory);
+	return n < ADDRESS_SIZE ? start_remote(address) : -ENAMETOOLONG;
+}
+
+/* It ends with the last of the processes that come of this one. */
+static int start_private(void)
+{
+	char address[KEEP_ADDRESS_SIZE];
+	int keeper = keep_start(address), error;
+
+	if (keeper < 0)
+		return keeper;
+	error = start_remote(address);
+	sys_call(SYS_close, keeper);
+	return error;
+}
+
+static int start_at(const char *where)
+{
+	if (!is_place(where))
+		return -EINVAL;
+	if (!strcmp(where, "thread"))
+		return start_thread();
+	if (!strcmp(where, "private"))
+		return start_private();
+	if (!strcmp(where, "daemon"))
+		return start_daemons();
+	return start_remote(where);
+}
+
 static int start(void)
 {
-	const char *address = getenv("WMAP_SOCKET");
 	int error = fork_prepare();
 
-	if (error)
-		return error;
-	if (!address || !*address)
-		return start_thread();
-	error = start_remote(address);
+	if (!error)
+		error = start_at(place());
 	if (error != -EOPNOTSUPP)
 		return error;
 	log_line("wmapd needs UFFDIO_POISON (Linux 6.6): a thread pages");
@@ -315,6 +435,23 @@ const struct hints *client_hints(void)
 bool client_can_tell(void)
 {
 	return way != NONE || (is_home() && !client_start());
+}
+
+int client_choose(const char *where)
+{
+	int error = 0;
+
+	if (!is_place(where))
+		return -EINVAL;
+	if (strlen(where) >= sizeof(chosen))
+		return -ENAMETOOLONG;
+	pthread_mutex_lock(&starting);
+	if (way != NONE)
+		error = -EBUSY;
+	else
+		strcpy(chosen, where);
+	pthread_mutex_unlock(&starting);
+	return error;
 }
 
 int client_start(void)
@@ -398,7 +535,7 @@ void wmap_fd_yield(int fd)
 		return;
 	lock_signals_block(&signals);
 	pthread_mutex_lock(&starting);
-	gate_close();
+	gate_close(0);
 	if (fd == uffd)
 		uffd = (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
 	else if (way == REMOTE)

@@ -29,6 +29,9 @@
 struct message;
 struct pager;
 
+/* Where it is to run: wmap_pager_set. */
+int client_choose(const char *where);
+
 /* Start the pager if it is not running yet. */
 int client_start(void);
 

@@ -151,7 +151,7 @@ static int open_file(const struct client_map *map, struct message *message,
 static int place(const struct client_map *map, const struct message *message,
 		 uint64_t length)
 {
-	bool inherit = map->fd < 0 && !map->store;
+	bool inherit = message->map.memfd < 0;
 
 	return sys_place(client_uffd(), message->address, length, map->prot,
 			 message->map.shared, MAP_FIXED, message->map.memfd,
@@ -169,6 +169,11 @@ static int map_reserved(const struct client_map *map, struct message *message,
 		store_file_close(message->map.file);
 	if (error)
 		return error;
+	/* In another process's pager's mappings there is no page to grow. */
+	if (map->flags & WMAP_GROWSUP && !message->map.growing) {
+		length -= PAGE;
+		sys_unmap(message->address + length, PAGE);
+	}
 	error = ours_add(message->address,
 			 message->address + page_up(message->length));
 	if (!error)
@@ -198,8 +203,12 @@ static int map_inside(const struct client_map *map, uint64_t *address)
 			.growing = grows,
 		},
 	};
-	int error = map->fd >= 0 ? open_file(map, &message, name) : 0;
+	int error;
 
+	/* Its functions are in no other process. */
+	if (map->store && client_is_remote())
+		return -EOPNOTSUPP;
+	error = map->fd >= 0 ? open_file(map, &message, name) : 0;
 	if (error)
 		return error;
 	error = reserve(map, length, &message.address);

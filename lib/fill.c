@@ -63,7 +63,7 @@ void fill_choose_run(const struct mapping *mapping, uint64_t index,
 
 /* ---- Fills ---------------------------------------------------------------------*/
 
-static void sicken(struct pager *pager, struct object *object)
+void object_sicken(struct pager *pager, struct object *object)
 {
 	if (!object->n_errors || !list_empty(&object->sick))
 		return;
@@ -85,7 +85,7 @@ void fault_refuse(struct pager *pager, const struct fault *fault)
 	index = mapping_page(mapping, fault->address);
 	fault->space->stats.errors++;
 	mapping_poison(mapping, pages_get(&mapping->object->pages, index));
-	sicken(pager, mapping->object);
+	object_sicken(pager, mapping->object);
 	pager_answered(pager, fault);
 }
 
@@ -150,7 +150,7 @@ static void fail(struct fill *fill, int error)
 {
 	unclaim(fill, fill->first);
 	resolve_waiters(fill, 0, fill->count == 1 || error == -ETIMEDOUT);
-	sicken(fill->pager, fill->object);
+	object_sicken(fill->pager, fill->object);
 }
 
 /* @bytes of the run exist; the rest lies past the end of the store. */
@@ -182,7 +182,7 @@ static void land(struct fill *fill, uint64_t bytes)
 		object_heal(fill->object,
 			    pages_get(&fill->object->pages, fill->first));
 	resolve_waiters(fill, valid, true);
-	sicken(fill->pager, fill->object);
+	object_sicken(fill->pager, fill->object);
 }
 
 void fills_repeat(struct object *object, uint64_t first, uint64_t end)

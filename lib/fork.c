@@ -68,6 +68,7 @@
 #include "lock.h"
 #include "mem.h"
 #include "ours.h"
+#include "pager.h"
 #include "remote.h"
 #include "sys.h"
 #include "wire.h"
@@ -191,11 +192,14 @@ static int place(const struct wire_piece *piece, int memfd)
 		error = take_private(piece);
 	else if (memfd >= 0)
 		error = place_shared(piece, memfd);
-	if (error) {
+	/* What is there already is not ours. */
+	if (error == -EEXIST)
+		ours_remove(piece->start, piece->start + piece->length);
+	else if (error)
+		drop(piece);
+	if (error)
 		log_line("fork: no memory at %lx (errno %d)", piece->start,
 			 -error);
-		drop(piece);
-	}
 	return 0;
 }
 
@@ -214,13 +218,16 @@ static void lose_all(void)
 
 static void attach(void)
 {
+	const struct hints *hints = NULL; /* what the parent had is here, too */
 	int error = remote_in_child(fork_now.child);
 
 	/* After the parent's descriptors are closed: there may be no others. */
 	if (!error)
 		error = client_new_uffd();
 	if (!error)
-		error = remote_attach(client_uffd());
+		error = remote_attach(client_uffd(), &hints);
+	if (hints)
+		sys_unmap((uint64_t)hints, page_up(sizeof(*hints)));
 	if (!error)
 		error = remote_inherited(remote_socket(), place);
 	keep_back();

@@ -2,6 +2,7 @@
 /* A count of who is inside, and a bit that it is closed, in one futex (gate.h) */
 #include <linux/futex.h>
 #include <limits.h>
+#include <time.h>
 
 #include "gate.h"
 #include "internal.h"
@@ -16,9 +17,14 @@ static _Atomic uint32_t word;
 
 static _Thread_local unsigned depth;
 
-static void sleep_on(uint32_t seen)
+/* @patience: 0, or ns; false: it has passed. */
+static bool sleep_on(uint32_t seen, uint64_t patience)
 {
-	sys_call(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, NULL);
+	struct timespec most = { (time_t)(patience / 1000000000),
+				 (long)(patience % 1000000000) };
+
+	return sys_call(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen,
+			patience ? &most : NULL) != -ETIMEDOUT;
 }
 
 static void wake_all(void)
@@ -36,7 +42,7 @@ void gate_enter(uint64_t *signals)
 	seen = atomic_load_explicit(&word, memory_order_relaxed);
 	for (;;) {
 		if (seen & CLOSED) {
-			sleep_on(seen);
+			sleep_on(seen, 0);
 			seen = atomic_load_explicit(&word,
 						    memory_order_relaxed);
 		} else if (atomic_compare_exchange_weak_explicit(
@@ -55,21 +61,25 @@ void gate_leave(uint64_t signals)
 	lock_signals_restore(signals);
 }
 
-void gate_close(void)
+void gate_open(void)
+{
+	atomic_fetch_and_explicit(&word, ~CLOSED, memory_order_release);
+	wake_all();
+}
+
+bool gate_close(uint64_t patience)
 {
 	uint32_t seen = CLOSED | atomic_fetch_or_explicit(&word, CLOSED,
 							  memory_order_acquire);
 
 	while (seen != CLOSED) {
-		sleep_on(seen);
+		if (!sleep_on(seen, patience)) {
+			gate_open();
+			return false;
+		}
 		seen = atomic_load_explicit(&word, memory_order_acquire);
 	}
-}
-
-void gate_open(void)
-{
-	atomic_fetch_and_explicit(&word, ~CLOSED, memory_order_release);
-	wake_all();
+	return true;
 }
 
 void gate_child(void)

@@ -11,14 +11,16 @@
 #ifndef WMAP_GATE_H
 #define WMAP_GATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* @signals: for gate_leave. */
 void gate_enter(uint64_t *signals);
 void gate_leave(uint64_t signals);
 
-/* Nobody is inside until it is opened. One thread at a time, signals blocked. */
-void gate_close(void);
+/* Nobody is inside until it is opened. One thread at a time, signals blocked.
+   False: somebody was for @patience ns (0: without limit), and it is open. */
+bool gate_close(uint64_t patience);
 void gate_open(void);
 
 /* A fork's child, where nobody else is: it is open. */

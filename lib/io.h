@@ -88,6 +88,12 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
  */
 int store_file_lock(struct wmap_store *store);
 
+/* No longer: another pager may. */
+void store_file_unlock(struct wmap_store *store);
+
+/* The descriptor of a file store; -1: it is no such store. */
+int store_file_descriptor(const struct wmap_store *store);
+
 /* Around a fork, in both: the child owns no file when it returns in the parent. */
 void store_file_before_fork(void);
 void store_file_after_fork(bool child);

@@ -234,7 +234,7 @@ static int place(struct mapping *mapping, uint64_t address, int fixed)
 	return sys_place(mapping->space->uffd, address, PAGE, mapping->prot,
 			 mapping->shared, fixed, mapping->object->memfd,
 			 mapping_page(mapping, address) << PAGE_SHIFT,
-			 mapping_modes(mapping), !mapping->object->store);
+			 mapping_modes(mapping), mapping->object->memfd < 0);
 }
 
 /*
@@ -326,10 +326,37 @@ void object_heal(struct object *object, struct page page)
  * to the pager. If the page above that one is free it becomes the next such
  * page; else there is none any more, and the touch is a stray access.
  */
+/* Of another process: the page that is in place was the last. */
+static void grow_once(struct mapping *mapping)
+{
+	uint64_t end = mapping->end;
+
+	mapping->growing = false;
+	if (object_reach(mapping->object, mapping_end_page(mapping) + 1) ||
+	    space_move(mapping, mapping->start, end - mapping->start + PAGE))
+		mapping_give_up_growth(mapping);
+}
+
+void mapping_give_up_growth(struct mapping *mapping)
+{
+	uint64_t done;
+
+	mapping->growing = false;
+	if (mapping->space->home)
+		sys_unmap(mapping->end, PAGE);
+	else
+		uffd_poison(mapping->space->uffd, mapping->end, PAGE, &done);
+}
+
 void mapping_grow(struct mapping *mapping)
 {
 	uint64_t end = mapping->end;
 	uint64_t after_next = mapping_end_page(mapping) + 2;
+
+	if (!mapping->space->home) {
+		grow_once(mapping);
+		return;
+	}
 
 	if (!object_reach(mapping->object, after_next) &&
 	    !place(mapping, end + PAGE, MAP_FIXED_NOREPLACE) &&
@@ -343,7 +370,8 @@ void mapping_grow(struct mapping *mapping)
 
 void mapping_regrow(struct mapping *mapping)
 {
-	if (!(mapping->flags & WMAP_GROWSUP) || mapping->growing)
+	if (!(mapping->flags & WMAP_GROWSUP) || mapping->growing ||
+	    !mapping->space->home)
 		return;
 	mapping->growing =
 		!object_reach(mapping->object, mapping_end_page(mapping) + 1) &&

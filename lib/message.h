@@ -32,6 +32,9 @@ enum message_kind {
 	MESSAGE_FILE_WRITING, /* before write(2) to it */
 	MESSAGE_FILE_WRITTEN, /* after it, also if it failed */
 	MESSAGE_FILE_LENGTH,  /* after truncate(2) */
+	MESSAGE_LEAVE,	 /* the pager moves out: it does nothing any more */
+	MESSAGE_STAY,	 /* after LEAVE: it does after all */
+	MESSAGE_ABANDON, /* after LEAVE: all is another pager's */
 	MESSAGE_STOP,
 	MESSAGE_KINDS
 };

@@ -48,7 +48,9 @@ struct pager {
 	unsigned prefetching;	/* reads under way for them */
 	struct list sick;	/* object.sick: with pages in ERROR */
 	struct timer heal;
-	struct post *deferred; /* messages that wait for an unmapping */
+	struct timer leaving;	/* is it at rest? */
+	struct message *leaver; /* MESSAGE_LEAVE, until it is */
+	struct post *deferred;	/* messages that wait for an unmapping */
 	size_t n_objects;
 	struct wmap_stats stats; /* what belongs to no process any more */
 	bool stopping;
@@ -93,6 +95,9 @@ void prefetch_forget(struct space *space);
    there is one, is told when they have been tried. */
 void object_retry(struct pager *pager, struct object *object, size_t most,
 		  struct join *join);
+
+/* It has pages in ERROR: they are tried again, every now and then. */
+void object_sicken(struct pager *pager, struct object *object);
 
 /* A buffer came back: begin what waits for one. */
 void fills_feed(struct pager *pager);

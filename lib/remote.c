@@ -51,7 +51,7 @@ static void spare_give(void)
 
 struct exchange {
 	struct wire_request request;
-	int fds[1];
+	int fds[3];
 	unsigned n_fds; /* that go with the request */
 	struct wire_reply reply;
 	void *bytes; /* room for the payload of the answer */
@@ -468,6 +468,82 @@ void remote_fd_yield(int fd)
 		spare_take();
 }
 
+/* ---- Moving out ------------------------------------------------------------------ */
+
+/* By the first connection, which nobody else uses yet. */
+static int ask_first(struct exchange *exchange)
+{
+	int n = converse(&connections[0], exchange);
+
+	close_got(exchange);
+	return n < 0 ? n : (int)exchange->reply.result;
+}
+
+int remote_move_in(const char *text)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_MOVE_IN },
+	};
+	int error = parse_address(text);
+
+	if (error)
+		return error;
+	for (int i = 0; i < CONNECTIONS; i++)
+		atomic_store(&connections[i].fd, -1);
+	error = introduce(&connections[0], &exchange);
+	close_got(&exchange);
+	return error;
+}
+
+int remote_adopt_object(uint64_t number, const int *fds, unsigned n_fds)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC,
+			     .kind = WIRE_ADOPT_OBJECT,
+			     .args = { number } },
+		.n_fds = n_fds,
+	};
+
+	memcpy(exchange.fds, fds, n_fds * sizeof(*fds));
+	return ask_first(&exchange);
+}
+
+int remote_adopt_mapping(const struct mapping *mapping, uint64_t object,
+			 int touched)
+{
+	uint64_t bits = (mapping->may_write ? WIRE_MAY_WRITE : 0) |
+			(mapping->tracked ? WIRE_TRACKED : 0) |
+			(mapping->growing ? WIRE_GROWING : 0) |
+			(mapping->alone ? WIRE_ALONE : 0);
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC,
+			     .kind = WIRE_ADOPT_MAPPING,
+			     .address = mapping->start,
+			     .length = mapping->length,
+			     .args = { mapping->first, (uint64_t)mapping->prot,
+				       (uint64_t)mapping->flags, mapping->grain,
+				       mapping->deadline, bits, object } },
+		.fds = { touched },
+		.n_fds = 1,
+	};
+
+	return ask_first(&exchange);
+}
+
+int remote_attach(int uffd, const struct hints **hints)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_ATTACH },
+		.fds = { uffd },
+		.n_fds = 1,
+	};
+	int n = converse(&connections[0], &exchange);
+
+	if (n >= 0)
+		n = (int)exchange.reply.result;
+	return n < 0 ? n : welcome(&exchange, hints);
+}
+
 /* ---- Fork ------------------------------------------------------------------------ */
 
 static int ask_fork(bool *private)
@@ -519,27 +595,6 @@ int remote_in_child(int child)
 	connections[0].id = 0;
 	atomic_store(&connections[0].fd, child);
 	return 0;
-}
-
-int remote_attach(int uffd)
-{
-	struct exchange exchange = {
-		.request = { .magic = WIRE_MAGIC, .kind = WIRE_ATTACH },
-		.fds = { uffd },
-		.n_fds = 1,
-	};
-	const struct hints *same;
-	int n = converse(&connections[0], &exchange);
-
-	if (n >= 0 && exchange.reply.result)
-		n = (int)exchange.reply.result;
-	if (n >= 0)
-		n = welcome(&exchange, &same);
-	if (n >= 0)
-		sys_unmap((uint64_t)same, page_up(sizeof(struct hints)));
-	if (n < 0)
-		hang_up(&connections[0]);
-	return n < 0 ? n : 0;
 }
 
 /* Of one packet's pieces. */

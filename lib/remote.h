@@ -41,6 +41,18 @@ void remote_fd_yield(int fd);
 /* As client_call; -ENOTCONN: wmapd is gone, and nobody brings it back. */
 int remote_call(struct message *message);
 
+/* ---- Moving out: moveout.c has the plan ------------------------------------- */
+
+struct mapping;
+
+/* Connect for a process whose pager moves in there; after remote_attach, whose
+   answer decides, it is as after remote_start. Till then remote_stop undoes it. */
+int remote_move_in(const char *address);
+int remote_adopt_object(uint64_t number, const int *fds, unsigned n_fds);
+int remote_adopt_mapping(const struct mapping *mapping, uint64_t object,
+			 int touched);
+int remote_attach(int uffd, const struct hints **hints);
+
 /* ---- Fork: fork.c has the plan --------------------------------------------- */
 
 /* The child's connection-to-be, or a negative errno. *@private: it inherits private
@@ -51,9 +63,6 @@ void remote_in_parent(int child);
 
 /* @child becomes the only connection; -errno: there is none. */
 int remote_in_child(int child);
-
-/* For the child's @uffd; -errno: there is no space, and no connection. */
-int remote_attach(int uffd);
 
 /* What the child inherits, piece by piece; by its connection @socket. The memfd
    (-1: none) is closed afterwards. The parent gets none. */

@@ -23,7 +23,8 @@ void space_destroy(struct space *space)
 	assert(!space->n);
 	if (space->sigbus >= 0)
 		sys_call(SYS_close, space->sigbus);
-	sys_call(SYS_close, space->uffd);
+	if (space->uffd >= 0)
+		sys_call(SYS_close, space->uffd);
 	mem_free(space->entries, space->room * sizeof(*space->entries));
 }
 

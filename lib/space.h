@@ -193,6 +193,9 @@ void object_heal(struct object *object, struct page page);
    that; else it becomes a stray access. */
 void mapping_grow(struct mapping *mapping);
 
+/* It grows no more: a touch of the page above it is a stray access. */
+void mapping_give_up_growth(struct mapping *mapping);
+
 /* Something above a GROWSUP mapping went: it may grow again. */
 void mapping_regrow(struct mapping *mapping);
 

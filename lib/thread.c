@@ -14,6 +14,7 @@
 #include "lock.h"
 #include "mem.h"
 #include "message.h"
+#include "moveout.h"
 #include "pager.h"
 #include "sys.h"
 #include "thread.h"
@@ -226,6 +227,43 @@ int thread_stop(void)
 	close_pager(pager);
 	pager = NULL;
 	return 0;
+}
+
+static int tell(enum message_kind kind)
+{
+	struct message message = { .kind = kind };
+
+	return thread_call(&message);
+}
+
+/* The uffd stays: the process's own. */
+static void leave_thread(void)
+{
+	tell(MESSAGE_ABANDON);
+	pthread_join(thread, NULL);
+	pager->home->uffd = -1;
+	close_pager(pager);
+	pager = NULL;
+}
+
+int thread_move_out(const struct hints **hints)
+{
+	int error = tell(MESSAGE_LEAVE);
+	uint64_t signals = 0;
+
+	if (error)
+		return error;
+	lock_signals_block(&signals);
+	while (!loop_borrow(pager->loop))
+		sys_call(SYS_sched_yield);
+	error = moveout(pager, hints);
+	loop_return(pager->loop);
+	lock_signals_restore(signals);
+	if (error)
+		tell(MESSAGE_STAY);
+	else
+		leave_thread();
+	return error;
 }
 
 void thread_child(void)

@@ -14,6 +14,10 @@ int thread_start(int *uffd, unsigned *features, const struct hints **hints);
 /* -EBUSY: something is mapped. Nobody else is calling. */
 int thread_stop(void);
 
+/* Hand the pager over to a process of its own; nobody else is calling. 0 and
+   *@hints, and there is no thread any more; -errno, and all is as before. */
+int thread_move_out(const struct hints **hints);
+
 /* In a fork's child: descriptors that look like a pager's are closed. */
 void thread_child(void);
 

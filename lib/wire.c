@@ -63,6 +63,23 @@ static bool move_ok(const struct wire_request *request)
 	       is_bool(args[3]);
 }
 
+/* As remote_adopt_mapping writes it. */
+static bool adopt_ok(const struct wire_request *request)
+{
+	const uint64_t *args = request->args;
+	uint64_t flags = args[2], grain = args[3],
+		 end = page_up(request->length);
+	bool shared = flags & WMAP_SHARED, private = flags & WMAP_PRIVATE;
+
+	return is_range(request->address, request->length, false) &&
+	       args[0] < OBJECT_MAX / PAGE &&
+	       end / PAGE <= OBJECT_MAX / PAGE - args[0] &&
+	       !(args[1] & ~(uint64_t)PROTS) && !(flags & ~(uint64_t)FLAGS) &&
+	       shared != private && grain && grain <= GRAIN_MAX / PAGE &&
+	       !(grain & (grain - 1)) && args[4] && args[4] <= DEADLINE_MAX &&
+	       args[5] <= WIRE_BITS;
+}
+
 static bool file_ok(const struct wire_request *request)
 {
 	const uint64_t *args = request->args;
@@ -112,9 +129,17 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_FORK:
 	case WIRE_ATTACH:
 	case WIRE_INHERITED:
-	case WIRE_SPACES:
 	case WIRE_HINTS:
+	case WIRE_MOVE_IN:
 		return true;
+	case WIRE_SPACES:
+		return args[0] <= INT32_MAX;
+	case WIRE_MAPPINGS:
+		return address < ADDRESSES;
+	case WIRE_ADOPT_OBJECT:
+		return args[0];
+	case WIRE_ADOPT_MAPPING:
+		return adopt_ok(request);
 	default:
 		return false;
 	}
@@ -125,8 +150,11 @@ static unsigned fds_of(unsigned kind, unsigned n_fds)
 	switch (kind) {
 	case MESSAGE_MAP:
 		return n_fds <= 1 ? n_fds : 0; /* map_ok looks closer */
+	case WIRE_ADOPT_OBJECT:
+		return n_fds == 3 ? 3 : 2;
 	case WIRE_HELLO:
 	case WIRE_ATTACH:
+	case WIRE_ADOPT_MAPPING:
 	case MESSAGE_FILE_SYNC:
 	case MESSAGE_FILE_WRITING:
 	case MESSAGE_FILE_WRITTEN:

@@ -18,10 +18,15 @@
  *   INHERITED  how many at most    pieces to place, and their memfds; 0: as many
  *                                  as there is room for, without memfds; and
  *                                  whether there are more
+ *   MOVE_IN                        as HELLO, but the hints; then, before ATTACH:
+ *   ADOPT_OBJECT   memfd, bytes by page (WIRE_PAGE_*), file if it has one
+ *   ADOPT_MAPPING  bytes by page: touched
  *   MAP        file, if it has one memfd, if it has one
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd
  *   FILE_*     the file, as proof
+ *   SPACES                         what wmap ps shows, process by process
+ *   MAPPINGS                       of one of them: as LIST
  *   all else   as in message.h     likewise; LIST, STATS, RESIDENCY with bytes
  *
  * A number that only a liar would send makes the whole packet bad. Whether what
@@ -47,8 +52,15 @@ enum {
 	WIRE_INHERITED,
 	WIRE_SPACES, /* of all processes: wmap ps */
 	WIRE_HINTS,
+	WIRE_MOVE_IN,
+	WIRE_ADOPT_OBJECT,
+	WIRE_ADOPT_MAPPING,
+	WIRE_MAPPINGS, /* of one of those that SPACES told of */
 	WIRE_KINDS
 };
+
+/* What a byte says of a page. */
+enum { WIRE_PAGE_NONE, WIRE_PAGE_CLEAN, WIRE_PAGE_DIRTY, WIRE_PAGE_ERROR };
 
 /* flags of a request: it was sent before, to a pager that has died. */
 #define WIRE_AGAIN 0x1
@@ -82,6 +94,33 @@ struct wire_piece {
 	int32_t memfd;	 /* number among the packet's descriptors, or -1: it has
 			     none; without memfds 0 or -1 */
 	uint32_t booked; /* bytes are ours; else only the growth page */
+};
+
+/* args[5] of ADOPT_MAPPING. */
+#define WIRE_MAY_WRITE 0x1
+#define WIRE_TRACKED   0x2
+#define WIRE_GROWING   0x4
+#define WIRE_ALONE     0x8
+#define WIRE_BITS      0xf
+
+/*
+ * What is told of a process, without a session too: the payload of SPACES, which
+ * asks for those numbered above address; args[0]: of this pid only, or 0. The
+ * answer's args[0]: there are more; args[1]: wmapd's pid.
+ *
+ * MAPPINGS asks for those that end above address, of the one whose number is
+ * args[0]. The answer's args[0]: how many it has; args[1]: where to go on.
+ */
+struct wire_space {
+	uint64_t number; /* later ones have larger ones */
+	uint32_t pid, uid;
+	uint64_t loaded, total; /* pages: touched by its mappings, of them */
+	/* Of its ranges, whoever brought or changed them; too many where several
+	   mappings of one file do not show all of it. */
+	uint64_t resident, dirty;
+	/* Each object is counted there for one process only, so the sum over
+	   all is what is in memory. */
+	struct wmap_stats stats;
 };
 
 /*

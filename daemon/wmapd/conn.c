@@ -39,6 +39,7 @@ void conn_close(struct conn *conn)
 	if (conn->closed)
 		return;
 	conn->closed = true;
+	telling_forget(conn);
 	loop_unwatch(conn->server->pager->loop, &conn->watch, is_gone);
 	if (conn->session)
 		session_leave(conn);
@@ -133,6 +134,7 @@ int conn_create(struct server *server, int fd, uid_t uid, pid_t pid,
 	conn->watch.fd = fd;
 	conn->watch.run = readable;
 	conn->again.run = next;
+	list_init(&conn->asked);
 	if (loop_watch(server->pager->loop, &conn->watch))
 		goto err_conn;
 	list_add(&server->strangers, &conn->link);

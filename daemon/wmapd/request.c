@@ -287,6 +287,26 @@ static void hello(struct conn *conn, int uffd, bool again)
 	welcome(conn);
 }
 
+/* What is already there is dropped with the connection, if it goes on so. */
+static void move_in(struct conn *conn, bool again)
+{
+	struct session *session;
+	int error = 0;
+
+	if (conn->session && !again)
+		error = -EPROTO;
+	else if (!conn->session)
+		error = session_create(conn->server, conn->uid, conn->pid, -1,
+				       &session);
+	if (error) {
+		answer(conn, error);
+		return;
+	}
+	if (!conn->session)
+		session_take(session, conn);
+	welcome(conn);
+}
+
 static void join(struct conn *conn, const struct wire_request *request,
 		 bool again)
 {
@@ -487,7 +507,19 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		hints(conn);
 		break;
 	case WIRE_SPACES:
-		answer(conn, -ENOSYS);
+	case WIRE_MAPPINGS:
+		telling_ask(conn, request);
+		break;
+	case WIRE_MOVE_IN:
+		move_in(conn, again);
+		break;
+	case WIRE_ADOPT_OBJECT:
+		answer(conn,
+		       session_adopt_object(conn->session, request->args[0],
+					    fds, n_fds));
+		break;
+	case WIRE_ADOPT_MAPPING:
+		answer(conn, session_adopt_mapping(conn->session, request, fd));
 		break;
 	default:
 		if (conn->session && !conn->session->embryo) {

@@ -138,6 +138,7 @@ int server_create(int listen, int hints, int ledger, struct server *server)
 	memset(server, 0, sizeof(*server));
 	list_init(&server->sessions);
 	list_init(&server->strangers);
+	telling_open(server);
 	server->hints = hints >= 0 ? hints : memory_open("hints");
 	if (server->hints < 0)
 		return server->hints;

@@ -38,6 +38,7 @@ void session_put(struct session *session)
 
 	if (--session->references)
 		return;
+	telling_add(&server->past, &space->stats);
 	list_del(&session->link);
 	ledger_space_gone(server->ledger, space->id, session->slot);
 	prefetch_forget(space);
@@ -152,6 +153,7 @@ void session_end(struct session *session)
 
 	session->ending = true;
 	unwatch(session);
+	session_adopted(session);
 	while (!list_empty(&session->promises))
 		books_file_writing_over(take_back(
 			list_first(&session->promises, struct promise, link)));
@@ -203,10 +205,12 @@ static int create(struct server *server, uid_t uid, pid_t pid,
 	session->uid = uid;
 	session->pid = pid;
 	session->references = 1; /* until its end */
+	session->number = ++server->sessions_ever;
 	session->embryo = true;
 	list_init(&session->link);
 	list_init(&session->conns);
 	list_init(&session->promises);
+	list_init(&session->adopted);
 	error = pager_space_create(server->pager, -1, server->features,
 				   &session->space);
 	if (error) {
@@ -301,6 +305,7 @@ int session_attach(struct session *session, pid_t pid, int uffd)
 	if (error)
 		return error;
 	ledger_uffd(session->server->ledger, session->space->id, uffd);
+	session_adopted(session);
 	session->embryo = false;
 	session->pid = pid;
 	session_watch(session);

@@ -24,6 +24,8 @@ struct options {
 	const char *socket; /* "@name", a path, or NULL */
 	bool private;	    /* end with the last client, once told to */
 	const char *orphans;
+	const char *metrics; /* where, or NULL */
+	int ready_fd;	     /* or -1 */
 };
 
 static const char help[] =
@@ -34,9 +36,26 @@ static const char help[] =
 	"                   default: $XDG_RUNTIME_DIR/wmap.sock, for root\n"
 	"                   /run/wmap.sock; or as started by systemd\n"
 	"  --private        end when told to and no client is left\n"
+	"  --ready-fd N     write a byte to this descriptor when clients can\n"
+	"                   connect, and close it\n"
+	"  --metrics WHERE  serve http://WHERE/metrics for Prometheus, at a\n"
+	"                   path, 127.0.0.1:PORT or [::1]:PORT\n"
 	"  --help, --version\n";
 
 /* ---- The command line ------------------------------------------------------------ */
+
+static void set_ready_fd(struct options *options, const char *text)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (end == text || *end || n < 1 || n > 1 << 20 ||
+	    fcntl((int)n, F_GETFD) < 0) {
+		say("--ready-fd %s: not an open descriptor", text);
+		exit(2);
+	}
+	options->ready_fd = (int)n;
+}
 
 static void options_read(int argc, char **argv, struct options *options)
 {
@@ -44,6 +63,8 @@ static void options_read(int argc, char **argv, struct options *options)
 		{ "socket", required_argument, NULL, 's' },
 		{ "private", no_argument, NULL, 'p' },
 		{ "orphans", required_argument, NULL, 'o' },
+		{ "ready-fd", required_argument, NULL, 'r' },
+		{ "metrics", required_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ 0 },
@@ -60,6 +81,12 @@ static void options_read(int argc, char **argv, struct options *options)
 			break;
 		case 'o':
 			options->orphans = optarg;
+			break;
+		case 'r':
+			set_ready_fd(options, optarg);
+			break;
+		case 'm':
+			options->metrics = optarg;
 			break;
 		case 'h':
 			fputs(help, stdout);
@@ -177,7 +204,7 @@ static void take(void *context, const char *name, int fd)
 	struct received *received = context;
 
 	if (received->listen < 0 &&
-	    (!strcmp(name, "listen") || !strcmp(name, "wmap.socket") ||
+	    (!strcmp(name, "listen") || !strcmp(name, "wmapd.socket") ||
 	     !strcmp(name, "unknown")))
 		received->listen = fd;
 	else if (received->hints < 0 && !strcmp(name, "hints"))
@@ -275,9 +302,19 @@ static int start(struct server *server, struct signals *signals,
 	return error;
 }
 
+/* A pipe whose reader is gone is no reason to end. */
+static void tell_ready(int fd)
+{
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) < 0)
+		say("--ready-fd %d: %s", fd, strerror(errno));
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
-	struct options options = { 0 };
+	struct options options = { .ready_fd = -1 };
 	struct received received = { .listen = -1, .hints = -1, .ledger = -1 };
 	struct server server;
 	struct signals signals = { .server = &server };
@@ -295,8 +332,12 @@ int main(int argc, char **argv)
 	signals.patient = options.private;
 	if (start(&server, &signals, &received))
 		return 1;
+	if (options.metrics && !metrics_start(&server, options.metrics))
+		return 1;
 	notify_ready();
+	tell_ready(options.ready_fd);
 	server_run(&server);
+	metrics_end();
 	if (*path && *path != '@')
 		unlink(path);
 	return 0;

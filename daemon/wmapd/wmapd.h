@@ -10,11 +10,14 @@
  *   conn       packets: one request at a time, its answer
  *   session    one client process: its space, its connections, its end
  *   request    what each kind of request does
+ *   telling    what wmap ps asks: who is served, and how
+ *   metrics    the same in sums, for Prometheus; a thread, and off by default
  *   notify     readiness and descriptors, for whoever supervises (systemd's
  *              protocol)
  *   wmapd      the order of it all
  *
- * One thread does everything, as in a program with a pager thread.
+ * One thread does everything, as in a program with a pager thread; that of the
+ * metrics only asks it.
  */
 #ifndef WMAPD_H
 #define WMAPD_H
@@ -43,12 +46,17 @@ struct server {
 	unsigned n_strangers;
 	bool ending; /* when the last session has ended */
 	uint64_t sessions_ever;
+	struct wmap_stats past; /* counters of sessions that are over */
+	struct list asked;	/* conn.asked: those who wait to be told */
+	struct timer tell;
+	uint64_t tell_at; /* not before */
 };
 
 struct session {
 	struct list link; /* server.sessions */
 	struct server *server;
 	struct space *space;
+	uint64_t number; /* rises */
 	struct list conns;
 	unsigned n_conns;
 	unsigned references; /* conns, requests under way, its end */
@@ -62,6 +70,7 @@ struct session {
 	bool embryo; /* of a fork: no process is attached yet */
 	bool ending;
 	struct message end;
+	struct list adopted; /* objects that moved in, until ATTACH */
 	struct list
 		promises; /* of FILE_WRITTEN, by those who said FILE_WRITING */
 	uint64_t promised;
@@ -84,6 +93,8 @@ struct conn {
 	void *bytes; /* the answer's payload, or NULL */
 	size_t room;
 	struct post again; /* look for another request */
+	struct list asked; /* server.asked, with the question */
+	struct wire_request question;
 };
 
 /* ---- conn.c ---------------------------------------------------------------- */
@@ -133,6 +144,13 @@ struct object *session_redeem(struct session *session, uint64_t number);
 /* It ends with its process, whoever else has inherited the connections. */
 void session_watch(struct session *session);
 
+/* adopt.c: what moves in, into an embryo. Descriptors are taken over. */
+int session_adopt_object(struct session *session, uint64_t number, int *fds,
+			 unsigned n_fds);
+int session_adopt_mapping(struct session *session,
+			  const struct wire_request *request, int touched);
+void session_adopted(struct session *session);
+
 /* The embryo's process is there. */
 int session_attach(struct session *session, pid_t pid, int uffd);
 
@@ -141,6 +159,33 @@ int session_attach(struct session *session, pid_t pid, int uffd);
 /* @fds are the request's, taken over. The answer comes by conn_answer. */
 void request_handle(struct conn *conn, const struct wire_request *request,
 		    int *fds, unsigned n_fds, pid_t pid);
+
+/* ---- telling.c ------------------------------------------------------------- */
+
+void telling_open(struct server *server);
+
+/* SPACES or MAPPINGS: answered when it is its turn. */
+void telling_ask(struct conn *conn, const struct wire_request *request);
+
+/* Who asked has hung up. */
+void telling_forget(struct conn *conn);
+
+/* What is counted for a process, and what it has now. */
+void telling_stats(const struct session *session, struct wmap_stats *stats);
+
+/* Add counters and latencies, not what there is now. */
+void telling_add(struct wmap_stats *to, const struct wmap_stats *from);
+
+/* ---- metrics.c ------------------------------------------------------------- */
+
+/*
+ * Serve /metrics at a path, "127.0.0.1:port" or "[::1]:port". After
+ * server_create. False: not there, it was said.
+ */
+bool metrics_start(struct server *server, const char *address);
+
+/* Take the path away. */
+void metrics_end(void);
 
 /* ---- takeover.c ------------------------------------------------------------ */
 

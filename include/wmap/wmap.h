@@ -432,6 +432,33 @@ WMAP_API uint64_t wmap_stats_quantile(const struct wmap_stats *stats, double q);
 #define WMAP_FEATURE_IO_URING	   0x20 /* else plain preads by threads */
 
 /**
+ * wmap_pager_set - choose where this process's pager runs
+ * @where: "thread"   a thread of this process, which moves out into a process of
+ *                    its own when this one forks with mappings alive
+ *         "private"  a process of its own from the start: what was stored to
+ *                    shared file mappings reaches the files also if this
+ *                    process is killed
+ *         "daemon"   the user's wmapd ($XDG_RUNTIME_DIR/wmap.sock, root's
+ *                    /run/wmap.sock): memory is shared with its other clients
+ *         "@name", "/path"   the wmapd that listens there
+ *
+ * Without this call $WMAP_PAGER says it, in the same words, else $WMAP_SOCKET,
+ * which `wmap run` sets; else it is a thread. In a wmapd there are no stores of
+ * the program's own (wmap_map_options.store: EOPNOTSUPP). It takes UFFDIO_POISON,
+ * so Linux 6.6; else a thread pages all the same.
+ *
+ * Errors:
+ *   EBUSY         a pager runs already
+ *   EINVAL        @where is none of these
+ *   ENAMETOOLONG  no socket has so long a name
+ * With the first mapping, or wmap_start:
+ *   ENOENT, ECONNREFUSED   nobody listens there; no wmap command is found
+ *                          ("private": beside the library, else $WMAP_COMMAND)
+ *   EPERM, ECONNRESET      that wmapd does not serve this user
+ */
+WMAP_API int wmap_pager_set(const char *where);
+
+/**
  * wmap_start - start the pager now rather than with the first mapping
  * @features: NULL, or where WMAP_FEATURE_* are put
  */

@@ -271,6 +271,12 @@ static void disown(struct file *file)
 	list_del(&file->owners);
 	lock_drop(&kept.lock);
 	sys_call(SYS_close, file->owner);
+	file->owner = -1;
+}
+
+void store_file_unlock(struct wmap_store *store)
+{
+	disown(store->self);
 }
 
 /*
@@ -499,6 +505,13 @@ err_own:
 err:
 	errno = -err;
 	return NULL;
+}
+
+int store_file_descriptor(const struct wmap_store *store)
+{
+	const struct file *file = store->self;
+
+	return store->ops.close == file_close ? file->fd : -1;
 }
 
 int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,

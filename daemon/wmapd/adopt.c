@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread's pager moves in (lib/moveout.c): its objects and mappings
+ *
+ * Its memory is what the other one says it is, so this is for one's own user
+ * only, and for files that are not mapped here yet: nobody else's pages can be
+ * forged. A memfd that could shrink is refused, as reading it would then fail.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "books.h"
+#include "fill.h"
+#include "ledger.h"
+#include "mem.h"
+#include "wmapd.h"
+
+struct adopted {
+	struct list link;
+	struct object *object;
+	uint64_t number;
+};
+
+/* ---- Bytes by page ----------------------------------------------------------------- */
+
+#define TOGETHER 4096
+
+/* Call @take for each byte that is not 0; the file is sparse. */
+static int for_bytes(int fd, void *context,
+		     int (*take)(void *context, uint64_t at,
+				 unsigned char byte))
+{
+	unsigned char bytes[TOGETHER];
+	off_t at = 0;
+	ssize_t n;
+	int error = 0;
+
+	while (!error && (at = lseek(fd, at, SEEK_DATA)) >= 0) {
+		n = pread(fd, bytes, sizeof(bytes), at);
+		if (n <= 0)
+			return -EIO;
+		for (ssize_t i = 0; i < n && !error; i++)
+			if (bytes[i])
+				error = take(context, (uint64_t)(at + i),
+					     bytes[i]);
+		at += n;
+	}
+	return error;
+}
+
+/* ---- Objects ----------------------------------------------------------------------- */
+
+static int take_state(void *context, uint64_t at, unsigned char byte)
+{
+	struct object *object = context;
+	struct page page = pages_get(&object->pages, at);
+	bool present = page_is(page, STATES_PRESENT);
+
+	if (at >= object->n_pages)
+		return -EINVAL;
+	/* A page that came meanwhile is what its memory says. */
+	if (present && byte == WIRE_PAGE_DIRTY)
+		return object_set(object, page, PAGE_DIRTY, 0);
+	if (!present && byte == WIRE_PAGE_ERROR)
+		return object_set(object, page, PAGE_ERROR, 0);
+	return 0;
+}
+
+/* Is it memory that stays as large as it is? */
+static bool is_memory(int memfd)
+{
+	int seals = fcntl(memfd, F_GET_SEALS);
+
+	return seals >= 0 && seals & F_SEAL_SHRINK;
+}
+
+static int find_file(struct server *server, int fd, struct stat *stat,
+		     bool *writable)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fstat(fd, stat) != 0)
+		return -errno;
+	if (!S_ISREG(stat->st_mode) || flags & (O_PATH | O_APPEND) ||
+	    (flags & O_ACCMODE) == O_WRONLY)
+		return -EACCES;
+	*writable = (flags & O_ACCMODE) == O_RDWR;
+	return books_find_file(server->pager, stat->st_dev, stat->st_ino) ?
+		       -EBUSY :
+		       0;
+}
+
+/* The store of a file, which is taken over; *@store stays NULL without one. */
+static int open_store(struct server *server, int file, struct stat *stat,
+		      struct wmap_store **store)
+{
+	bool writable = false;
+	int error = find_file(server, file, stat, &writable);
+
+	if (!error)
+		error = store_file_create(file, writable, false, NULL, store);
+	if (error)
+		close(file);
+	return error;
+}
+
+/* Takes both descriptors over. @file: -1 for zeros. */
+static int create_object(struct server *server, int memfd, int file,
+			 struct object **result)
+{
+	struct wmap_store *store = NULL;
+	struct stat stat;
+	int error = file >= 0 ? open_store(server, file, &stat, &store) : 0;
+
+	if (error) {
+		close(memfd);
+		return error;
+	}
+	error = object_adopt(store, memfd, false, result);
+	wmap_store_put(store);
+	if (error)
+		return error;
+	if (file >= 0)
+		books_file_known(server->pager, *result, stat.st_dev,
+				 stat.st_ino);
+	error = ledger_object(server->ledger, *result);
+	if (!error && file >= 0)
+		error = ledger_file(*result, file);
+	if (error)
+		object_put(*result);
+	return error;
+}
+
+static int adopt_object(struct session *session, uint64_t number,
+			const int *fds, unsigned n_fds)
+{
+	struct adopted *adopted = mem_alloc(sizeof(*adopted));
+	int file = n_fds == 3 ? fds[2] : -1, error = -ENOMEM;
+
+	if (!adopted) {
+		close(fds[0]);
+		if (file >= 0)
+			close(file);
+		return error;
+	}
+	error = create_object(session->server, fds[0], file, &adopted->object);
+	if (!error) {
+		error = for_bytes(fds[1], adopted->object, take_state);
+		if (error)
+			object_put(adopted->object);
+	}
+	if (error) {
+		mem_free(adopted, sizeof(*adopted));
+		return error;
+	}
+	adopted->number = number;
+	list_add(&session->adopted, &adopted->link);
+	return 0;
+}
+
+int session_adopt_object(struct session *session, uint64_t number, int *fds,
+			 unsigned n_fds)
+{
+	int error;
+
+	if (session && session->embryo && !session->space->foreign &&
+	    is_memory(fds[0])) {
+		error = adopt_object(session, number, fds, n_fds);
+		close(fds[1]);
+		return error;
+	}
+	for (unsigned i = 0; i < n_fds; i++)
+		close(fds[i]);
+	return -EPERM;
+}
+
+static struct object *find(struct session *session, uint64_t number)
+{
+	list_for_each(adopted, &session->adopted, struct adopted, link)
+		if (adopted->number == number)
+			return adopted->object;
+	return NULL;
+}
+
+void session_adopted(struct session *session)
+{
+	list_for_each(adopted, &session->adopted, struct adopted, link) {
+		list_del(&adopted->link);
+		object_put(adopted->object);
+		mem_free(adopted, sizeof(*adopted));
+	}
+}
+
+/* ---- Mappings ---------------------------------------------------------------------- */
+
+static int take_touched(void *context, uint64_t at, unsigned char byte)
+{
+	struct mapping *mapping = context;
+	struct object *object = mapping->object;
+	struct page page = pages_get(&object->pages, mapping->first + at);
+
+	(void)byte;
+	if (mapping->first + at >= mapping_end_page(mapping))
+		return -EINVAL;
+	if (object->memfd < 0)
+		object_set(object, page, PAGE_CLEAN, 0);
+	page = pages_get(&object->pages, page.index);
+	if (page_is(page, STATES_PRESENT)) {
+		mapping_loaded(mapping, page);
+		return 0;
+	}
+	if (page.state != PAGE_ERROR)
+		return 0;
+	object_sicken(mapping->space->pager, object);
+	return object_set(object, page, PAGE_ERROR,
+			  page.views | view_bit(mapping->view));
+}
+
+static void describe(const struct wire_request *request,
+		     struct mapping *mapping)
+{
+	const uint64_t *args = request->args;
+
+	mapping->start = request->address;
+	mapping->end = request->address + page_up(request->length);
+	mapping->length = request->length;
+	mapping->first = args[0];
+	mapping->prot = (int)args[1];
+	mapping->flags = (int)args[2];
+	mapping->grain = args[3];
+	mapping->deadline = args[4];
+	mapping->may_write = args[5] & WIRE_MAY_WRITE;
+	mapping->tracked = args[5] & WIRE_TRACKED;
+	mapping->growing = args[5] & WIRE_GROWING;
+	mapping->alone = args[5] & WIRE_ALONE;
+	mapping->shared = mapping->flags & WMAP_SHARED;
+}
+
+static int check(const struct session *session, const struct mapping *mapping,
+		 const struct object *object)
+{
+	const struct space *space = session->space;
+	size_t i = space_lower(space, mapping->start);
+	bool stores = mapping->prot & PROT_WRITE && object->store &&
+		      mapping->shared;
+
+	if (i < space->n && space->entries[i].start < mapping->end)
+		return -EEXIST;
+	if (mapping->may_write && object->store && !object->store->writable)
+		return -EACCES;
+	return stores && !mapping->tracked ? -EINVAL : 0;
+}
+
+static int create_mapping(struct session *session, struct mapping *mapping,
+			  struct object *object, int touched)
+{
+	int error = check(session, mapping, object);
+
+	if (!error)
+		error = object_reach(object, mapping_end_page(mapping) +
+						     mapping->growing);
+	if (!error && mapping->tracked)
+		error = books_lock(object);
+	if (error)
+		return error;
+	mapping->object = object_get(object);
+	error = space_add(session->space, mapping);
+	if (error) {
+		object_put(object);
+		return error;
+	}
+	/* It is the space's from here on. */
+	for_bytes(touched, mapping, take_touched);
+	return 0;
+}
+
+int session_adopt_mapping(struct session *session,
+			  const struct wire_request *request, int touched)
+{
+	uint64_t number = request->args[6];
+	struct mapping *mapping = NULL;
+	struct object *object = NULL;
+	int error = -EPERM;
+
+	if (session && session->embryo && !session->space->foreign)
+		mapping = mem_alloc(sizeof(*mapping));
+	if (mapping && number)
+		object = find(session, number);
+	else if (mapping)
+		error = object_create(NULL, true, &object); /* plain memory */
+	if (object) {
+		describe(request, mapping);
+		error = create_mapping(session, mapping, object, touched);
+		if (!number)
+			object_put(object);
+	}
+	if (error)
+		mem_free(mapping, sizeof(*mapping));
+	close(touched);
+	return error;
+}

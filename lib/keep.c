@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Starting `wmap keeper`, from within a program that knows nothing of it
+ *
+ * No wait(2) of the program sees it: it is a child's child, and the child between
+ * sends no SIGCHLD. That it is ready, or failed, its end of a pipe tells.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "keep.h"
+#include "mem.h"
+#include "sys.h"
+
+#define COMMAND	   "/../bin/wmap"
+#define STACK_SIZE ((size_t)64 << 10)
+#define READY_FD   3
+
+/* ---- The command --------------------------------------------------------------- */
+
+static bool is_command(const char *path)
+{
+	return access(path, X_OK) == 0;
+}
+
+/* Where the tree that @file lies in has its commands. */
+static bool beside(const char *file, char *path, size_t size)
+{
+	const char *slash = strrchr(file, '/');
+
+	return slash &&
+	       (size_t)snprintf(path, size, "%.*s" COMMAND, (int)(slash - file),
+				file) < size &&
+	       is_command(path);
+}
+
+static bool find_command(char *path, size_t size)
+{
+	const char *named = getenv("WMAP_COMMAND");
+	char self[PATH_MAX];
+	ssize_t n;
+	Dl_info info;
+
+	if (named && *named) {
+		snprintf(path, size, "%s", named);
+		return is_command(path);
+	}
+	if (dladdr((const void *)(uintptr_t)&keep_start, &info) &&
+	    info.dli_fname && beside(info.dli_fname, path, size))
+		return true;
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	self[n > 0 ? n : 0] = '\0';
+	if (beside(self, path, size))
+		return true;
+	snprintf(path, size, "%s", WMAP_COMMAND_PATH);
+	return is_command(path);
+}
+
+/* ---- The child ----------------------------------------------------------------- */
+
+struct spawn {
+	const char *path;
+	char *argv[7];
+	char **environment;
+	int ready;   /* the end that it writes to */
+	char *stack; /* of the children, one half each */
+};
+
+static bool is_hidden(const char *variable)
+{
+	static const char *const names[] = { "LD_PRELOAD=", "WMAP_SOCKET=",
+					     "WMAP_PAGER=", "WMAP_REPORT=" };
+
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (!strncmp(variable, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
+/* Of the program, without what would have wmap page for wmap. */
+static char **make_environment(size_t *size)
+{
+	size_t n = 0, m = 0;
+	char **copy;
+
+	while (environ && environ[n])
+		n++;
+	*size = (n + 1) * sizeof(*copy);
+	copy = mem_alloc(*size);
+	for (size_t i = 0; copy && i < n; i++)
+		if (!is_hidden(environ[i]))
+			copy[m++] = environ[i];
+	return copy;
+}
+
+/* Both in the program's memory, while who made them waits. */
+static int become(void *argument)
+{
+	const struct spawn *spawn = argument;
+
+	if (spawn->ready == READY_FD)
+		sys_call(SYS_fcntl, READY_FD, F_SETFD, 0);
+	else
+		sys_call(SYS_dup2, spawn->ready, READY_FD);
+	sys_call(SYS_execve, spawn->path, spawn->argv, spawn->environment);
+	_exit(127);
+}
+
+/* Who executes a program sends SIGCHLD at its end, however it was made: so it is
+   a child of a child. */
+static int between(void *argument)
+{
+	const struct spawn *spawn = argument;
+
+	_exit(clone(become, spawn->stack + STACK_SIZE / 2,
+		    CLONE_VM | CLONE_VFORK, argument) < 0);
+}
+
+static int run(struct spawn *spawn)
+{
+	long stack = sys_map(0, STACK_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int status = 0;
+	pid_t pid;
+
+	if (sys_failed(stack))
+		return (int)stack;
+	spawn->stack = (char *)stack;
+	pid = clone(between, spawn->stack + STACK_SIZE, CLONE_VM | CLONE_VFORK,
+		    spawn);
+	if (pid < 0)
+		status = -errno;
+	else if (waitpid(pid, &status, __WCLONE) != pid || status)
+		status = -ECHILD;
+	sys_unmap((uint64_t)stack, STACK_SIZE);
+	return status;
+}
+
+/* ---- All of it ----------------------------------------------------------------- */
+
+static int wait_ready(int fd)
+{
+	char byte;
+	long n;
+
+	do
+		n = sys_call(SYS_read, fd, &byte, 1);
+	while (n == -EINTR);
+	return n == 1 ? 0 : -ECHILD;
+}
+
+static int spawn_keeper(char *path, char *address, int ready)
+{
+	static char keeper[] = "keeper", socket[] = "--socket",
+		    ready_fd[] = "--ready-fd", three[] = "3";
+	size_t size;
+	struct spawn spawn = {
+		.path = path,
+		.argv = { path, keeper, socket, address, ready_fd, three },
+		.environment = make_environment(&size),
+		.ready = ready,
+	};
+	int error = spawn.environment ? run(&spawn) : -ENOMEM;
+
+	mem_free(spawn.environment, size);
+	return error;
+}
+
+int keep_start(char address[KEEP_ADDRESS_SIZE])
+{
+	char path[PATH_MAX];
+	uint64_t random = 0;
+	int ready[2], error;
+
+	if (!find_command(path, sizeof(path)))
+		return -ENOENT;
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		return -errno;
+	snprintf(address, KEEP_ADDRESS_SIZE, "@wmap-%d-%016lx", (int)getpid(),
+		 random);
+	error = (int)sys_call(SYS_pipe2, ready, O_CLOEXEC);
+	if (error)
+		return error;
+	error = spawn_keeper(path, address, ready[1]);
+	sys_call(SYS_close, ready[1]);
+	if (!error)
+		error = wait_ready(ready[0]);
+	if (!error)
+		return ready[0];
+	sys_call(SYS_close, ready[0]);
+	return error;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* A wmapd of one's own, and who keeps it alive */
+#ifndef WMAP_KEEP_H
+#define WMAP_KEEP_H
+
+#include <stddef.h>
+
+#define KEEP_ADDRESS_SIZE 64
+
+/*
+ * Start one. @address: where to connect. Returns a descriptor: once it has been
+ * closed wmapd ends with its last client. -ENOENT: no wmap command is found;
+ * -ECHILD: it failed.
+ */
+int keep_start(char address[KEEP_ADDRESS_SIZE]);
+
+#endif

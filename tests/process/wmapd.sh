@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# wmapd by itself: options, readiness, socket activation, the units
+. "$WMAP_SOURCE/tests/support/process.bash" || exit 1
+
+wmapd=$WMAP_BIN/wmapd
+unset WMAP_SOCKET LD_PRELOAD
+preload=$WMAP_LIB/libwmap-preload.so
+head -c 65536 /dev/zero >"$work/file"
+
+# says STATUS TEXT ARGUMENT…: wmapd ends so, and its message has TEXT in it
+says() {
+	local status=$1 text=$2 got
+
+	shift 2
+	timeout 20 "$wmapd" "$@" >"$work/out" 2>&1 </dev/null
+	got=$?
+	expect "wmapd $*: status $status" test $got = "$status"
+	expect "... '$text'" grep -qF -e "$text" "$work/out"
+}
+
+# until COMMAND…: ten seconds at most
+until_true() {
+	for _ in $(seq 500); do
+		"$@" && return
+		sleep 0.02
+	done
+	return 1
+}
+
+says 0 "--ready-fd N" --help
+says 0 "wmapd 0." --version
+says 2 "not an open descriptor" --ready-fd 77
+says 2 "not an open descriptor" --ready-fd x
+says 2 "--help tells" --nonsense
+says 2 "no argument is expected" argument
+says 1 "neither a path" --socket "@wmap-test-$$" --metrics 0.0.0.0:80
+
+# ---- At a path ----------------------------------------------------------------
+
+"$wmapd" --socket "$work/socket" --ready-fd 7 7> >(cat >"$work/ready") &
+server=$!
+expect "ready: one byte, and the descriptor closed" \
+	until_true grep -qsx 1 "$work/ready"
+expect "... and it listens" test -S "$work/socket"
+says 1 "another wmapd listens there" --socket "$work/socket"
+LD_PRELOAD=$preload WMAP_SOCKET=$work/socket \
+	"$programs/touch" -w "$work/file" 3
+expect "it serves" until_true cmp -s <(printf w) \
+	<(dd if="$work/file" bs=1 skip=12288 count=1 2>/dev/null)
+kill "$server"
+wait "$server"
+expect "SIGTERM ends it" test $? = 0
+expect "... and its path is gone" test ! -e "$work/socket"
+
+# ---- As systemd starts it ---------------------------------------------------------
+
+"$programs/activate" "$work/activated" "$wmapd" >"$work/notified" &
+server=$!
+expect "READY=1 is said" until_true grep -q READY=1 "$work/notified"
+expect "memory is given to be kept" grep -q FDSTORE=1 "$work/notified"
+expect "it listens where it was told" grep -q "at $work/activated: no process" \
+	<("$wmap" ps --socket "$work/activated")
+LD_PRELOAD=$preload WMAP_SOCKET=$work/activated \
+	"$programs/touch" -w "$work/file" 5
+expect "it serves" until_true cmp -s <(printf w) \
+	<(dd if="$work/file" bs=1 skip=20480 count=1 2>/dev/null)
+kill "$server"
+wait "$server"
+expect "SIGTERM ends it" test $? = 0
+expect "a path that is systemd's stays" test -S "$work/activated"
+
+# ---- The units -----------------------------------------------------------------------
+
+for who in system user; do
+	units=$work/units-$who
+	mkdir "$units"
+	cp "$WMAP_BUILD/obj/systemd/$who"/* "$units"
+	expect "the $who's units start wmapd" \
+		grep -qE '^ExecStart=/.*/wmapd$' "$units/wmapd.service"
+	sed -i "s|^ExecStart=.*|ExecStart=$wmapd|" "$units/wmapd.service"
+	if command -v systemd-analyze >/dev/null; then
+		XDG_RUNTIME_DIR=$work systemd-analyze verify --man=no --$who \
+			"$units"/wmapd.{service,socket} >"$work/out" 2>&1
+		expect "systemd-analyze verifies the $who's" test $? = 0
+		expect "... with nothing to say" test -z \
+			"$(grep -F "$units" "$work/out")"
+	fi
+done
+finish
