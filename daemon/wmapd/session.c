@@ -304,7 +304,8 @@ int session_attach(struct session *session, pid_t pid, int uffd)
 
 	if (error)
 		return error;
-	ledger_uffd(session->server->ledger, session->space->id, uffd);
+	ledger_uffd(session->server->ledger, session->space->id, session->slot,
+		    (uint32_t)pid, uffd);
 	session_adopted(session);
 	session->embryo = false;
 	session->pid = pid;
