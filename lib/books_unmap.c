@@ -141,9 +141,10 @@ void books_written(struct writeback *writeback)
 	join_end(join, error);
 }
 
-/* Write the part of a mapping that lies in [start, end) back. */
-void books_write(struct pager *pager, const struct mapping *mapping,
-		 uint64_t start, uint64_t end, bool flush, struct join *join)
+/* Write the pages [first, end) of a mapping's object back. */
+static void write_pages(struct pager *pager, const struct mapping *mapping,
+			uint64_t first, uint64_t end, bool flush,
+			struct join *join)
 {
 	struct writeback *writeback = mem_alloc(sizeof(*writeback));
 
@@ -154,9 +155,8 @@ void books_write(struct pager *pager, const struct mapping *mapping,
 	}
 	join->pending++;
 	writeback->object = mapping->object;
-	writeback->first =
-		mapping_page(mapping, max_u64(start, mapping->start));
-	writeback->end = mapping_page(mapping, min_u64(end, mapping->end));
+	writeback->first = first;
+	writeback->end = end;
 	writeback->flush = flush;
 	writeback->deadline = mapping->deadline;
 	writeback->owner = join;
@@ -164,17 +164,43 @@ void books_write(struct pager *pager, const struct mapping *mapping,
 	writeback_start(pager, writeback);
 }
 
+/* Write the part of a mapping that lies in [start, end) back. */
+void books_write(struct pager *pager, const struct mapping *mapping,
+		 uint64_t start, uint64_t end, bool flush, struct join *join)
+{
+	write_pages(pager, mapping,
+		    mapping_page(mapping, max_u64(start, mapping->start)),
+		    mapping_page(mapping, min_u64(end, mapping->end)), flush,
+		    join);
+}
+
+/*
+ * What is to be in the store before [start, end) of a mapping is gone: all of it
+ * or, where others go on showing it, what this one may have changed. A fork's
+ * child that touched nothing costs no write.
+ */
+static bool changed_pages(const struct mapping *mapping, uint64_t start,
+			  uint64_t end, uint64_t *first, uint64_t *last)
+{
+	if (!mapping->tracked || !mapping->object->n_dirty)
+		return false;
+	*first = mapping_page(mapping, max_u64(start, mapping->start));
+	*last = mapping_page(mapping, min_u64(end, mapping->end));
+	if (shown_elsewhere(mapping, *first, *last)) {
+		*first = max_u64(*first, mapping->view->low);
+		*last = min_u64(*last, mapping->view->high);
+	}
+	return *first < *last;
+}
+
 static bool is_dirty(struct space *space, uint64_t start, uint64_t end)
 {
 	struct mapping *mapping;
+	uint64_t first, last;
 
 	for_each_in(mapping, space, start, end)
-		if (mapping->tracked && mapping->object->n_dirty &&
-		    pages_count(&mapping->object->pages,
-				mapping_page(mapping,
-					     max_u64(start, mapping->start)),
-				mapping_page(mapping,
-					     min_u64(end, mapping->end)),
+		if (changed_pages(mapping, start, end, &first, &last) &&
+		    pages_count(&mapping->object->pages, first, last,
 				STATES_DIRTY, 0))
 			return true;
 	return false;
@@ -186,13 +212,14 @@ static void write_changed(struct unmapping *unmapping)
 	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
+	uint64_t first, last;
 
 	unmapping->rounds++;
 	unmapping->join.pending = 1;
 	for_each_in(mapping, space, start, end) {
 		mapping->closing = mapping->tracked;
-		if (mapping->tracked && mapping->object->n_dirty)
-			books_write(unmapping->pager, mapping, start, end,
+		if (changed_pages(mapping, start, end, &first, &last))
+			write_pages(unmapping->pager, mapping, first, last,
 				    false, &unmapping->join);
 	}
 	join_end(&unmapping->join, 0);

@@ -5,18 +5,24 @@
  * Nothing here is locked but starting and stopping, so that a call may be made
  * from a signal handler that interrupted another one.
  */
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "client.h"
 #include "fork.h"
+#include "gate.h"
 #include "keep.h"
+#include "lock.h"
 #include "loop.h"
+#include "mem.h"
 #include "message.h"
 #include "ours.h"
 #include "remote.h"
@@ -32,6 +38,31 @@ static unsigned features;		  /* [c] while there is a way */
 static int uffd = -1;			  /* likewise */
 static const struct hints *_Atomic hints; /* [a] likewise, else NULL */
 
+/* The hints of a wmapd whose client this process is not. */
+enum { UNKNOWN, LOOKING, LOOKED };
+static _Atomic int looking;
+static const struct hints *_Atomic others; /* [a] released by looking */
+
+/* This process. A child of vfork, or of a raw clone, is another: what it opens,
+   and notes in our memory, would be its alone. */
+static _Atomic int home;
+
+/*
+ * A page that the kernel wipes in every child that has memory of its own. If it
+ * is blank, and no fork handler has run, what is here is the parent's: its
+ * connections, and a uffd that would register addresses of the parent.
+ */
+static struct {
+	_Alignas(4096) _Atomic bool ours;
+	char rest[4095];
+} here;
+
+static void be_here(void)
+{
+	home = (int)sys_call(SYS_getpid);
+	here.ours = true;
+}
+
 /*
  * Nobody is inside a pager that is being destroyed. A caller counts itself, then
  * looks whether one is stopping; who stops says so, then waits until nobody is
@@ -40,12 +71,48 @@ static const struct hints *_Atomic hints; /* [a] likewise, else NULL */
 static _Atomic unsigned callers;
 static _Atomic bool stopping;
 
+void client_lost(void)
+{
+	atomic_store_explicit(&hints, NULL, memory_order_relaxed);
+	atomic_store_explicit(&way, NONE, memory_order_relaxed);
+}
+
 /* Calls this thread is in: more than one in a signal handler, which must not
    wait for who waits for what it interrupted. The pager's own is always in. */
 static _Thread_local unsigned depth;
 
+static void forget_others(void)
+{
+	pthread_mutex_init(&starting, NULL);
+	gate_child();
+	be_here();
+	if (looking == LOOKING)
+		looking = UNKNOWN;
+	atomic_store(&callers, 0);
+	atomic_store(&stopping, false);
+}
+
+/* Descriptors stay open: whether their table is ours alone is not known. */
+static void begin_anew(void)
+{
+	forget_others();
+	depth = 0;
+	mem_child();
+	remote_forget();
+	ours_forget();
+	client_lost();
+}
+
+/* In a child that ran no fork handlers begin anew. */
+static inline void check_here(void)
+{
+	if (__builtin_expect(home && !here.ours, 0))
+		begin_anew();
+}
+
 static enum way enter(void)
 {
+	check_here();
 	atomic_fetch_add(&callers, 1);
 	while (!depth && atomic_load(&stopping)) {
 		atomic_fetch_sub(&callers, 1);
@@ -100,11 +167,6 @@ int client_uffd(void)
 	return uffd;
 }
 
-const struct hints *client_hints(void)
-{
-	return atomic_load_explicit(&hints, memory_order_acquire);
-}
-
 bool client_is_remote(void)
 {
 	return way == REMOTE;
@@ -150,6 +212,9 @@ static bool hold_calls(void)
 	return true;
 }
 
+/* No call changes what is mapped. Under starting. */
+static bool gated;
+
 static bool is_anything_mapped(void)
 {
 	uint64_t start = 0, end = UINT64_MAX;
@@ -167,7 +232,7 @@ static void move_out(void)
 	bool can = features & WMAP_FEATURE_POISON; /* by another process */
 	int error = can ? -EDEADLK : -EOPNOTSUPP;
 
-	if (can && !depth && hold_calls())
+	if (can && gated && hold_calls())
 		error = thread_move_out(&new_hints);
 	if (!error) {
 		atomic_store_explicit(&hints, new_hints, memory_order_release);
@@ -183,21 +248,26 @@ static void move_out(void)
 bool client_before_fork(void)
 {
 	pthread_mutex_lock(&starting);
-	if (way == THREAD && is_anything_mapped())
+	gated = way == REMOTE;
+	if (gated) {
+		gate_close(0);
+	} else if (way == THREAD && is_anything_mapped()) {
+		gated = !depth && gate_close(PATIENCE);
 		move_out();
+	}
 	return way == REMOTE;
 }
 
 void client_in_parent(void)
 {
+	if (gated)
+		gate_open();
 	pthread_mutex_unlock(&starting);
 }
 
 void client_in_child(void)
 {
-	pthread_mutex_init(&starting, NULL);
-	atomic_store(&callers, 0);
-	atomic_store(&stopping, false);
+	forget_others();
 	if (way != THREAD)
 		return;
 	thread_child();
@@ -206,17 +276,9 @@ void client_in_child(void)
 
 int client_new_uffd(void)
 {
-	int fd = sys_uffd_open(&features);
-
 	sys_call(SYS_close, uffd);
-	uffd = fd;
-	return fd < 0 ? fd : 0;
-}
-
-void client_lost(void)
-{
-	atomic_store_explicit(&hints, NULL, memory_order_relaxed);
-	atomic_store_explicit(&way, NONE, memory_order_relaxed);
+	uffd = sys_uffd_open_again(&features);
+	return uffd < 0 ? uffd : 0;
 }
 
 /* ---- Starting and stopping --------------------------------------------------------- */
@@ -332,6 +394,57 @@ static int start(void)
 	return start_thread();
 }
 
+/* ---- Hints for who has mapped nothing --------------------------------------------- */
+
+__attribute__((constructor)) static void at_home(void)
+{
+	if (!sys_call(SYS_madvise, &here, sizeof(here), MADV_WIPEONFORK))
+		be_here();
+}
+
+static bool is_home(void)
+{
+	return home == (int)sys_call(SYS_getpid);
+}
+
+static void look(void)
+{
+	const char *address = getenv("WMAP_SOCKET");
+	const struct hints *found = NULL;
+
+	if (address && *address && !remote_hints(address, &found))
+		atomic_store(&others, found);
+}
+
+const struct hints *client_hints(void)
+{
+	const struct hints *mine =
+		atomic_load_explicit(&hints, memory_order_acquire);
+	int unknown = UNKNOWN;
+	uint64_t signals;
+
+	check_here();
+	if (mine && way != NONE)
+		return mine;
+	if (atomic_load(&looking) != LOOKED && is_home()) {
+		lock_signals_block(&signals);
+		if (atomic_compare_exchange_strong(&looking, &unknown,
+						   LOOKING)) {
+			look();
+			atomic_store(&looking, LOOKED);
+		}
+		lock_signals_restore(signals);
+		while (atomic_load(&looking) != LOOKED)
+			sys_call(SYS_sched_yield);
+	}
+	return atomic_load(&others);
+}
+
+bool client_can_tell(void)
+{
+	return way != NONE || (is_home() && !client_start());
+}
+
 int client_choose(const char *where)
 {
 	int error = 0;
@@ -354,6 +467,7 @@ int client_start(void)
 	sigset_t before;
 	int error = 0;
 
+	check_here();
 	if (way != NONE)
 		return 0;
 	signals_block(&before); /* the new thread inherits that */
@@ -404,6 +518,41 @@ int client_stop(void)
 	return error;
 }
 
+/* ---- Descriptors ------------------------------------------------------------------ */
+
+int wmap_fd_next(int from)
+{
+	int lowest = INT_MAX;
+
+	check_here();
+	if (way == NONE)
+		return -1;
+	if (way == REMOTE)
+		lowest = remote_fd(from);
+	if (uffd >= from && uffd < lowest)
+		lowest = uffd;
+	return lowest == INT_MAX ? -1 : lowest;
+}
+
+/* In vfork's child the descriptors are its own, and our notes its parent's. */
+void wmap_fd_yield(int fd)
+{
+	uint64_t signals;
+
+	if (way == NONE || !is_home())
+		return;
+	lock_signals_block(&signals);
+	pthread_mutex_lock(&starting);
+	gate_close(0);
+	if (fd == uffd)
+		uffd = (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+	else if (way == REMOTE)
+		remote_fd_yield(fd);
+	gate_open();
+	pthread_mutex_unlock(&starting);
+	lock_signals_restore(signals);
+}
+
 /* ---- For all ---------------------------------------------------------------------*/
 
 /* Between our memory and the caller's, where either may fault: -EFAULT. */
@@ -445,6 +594,7 @@ bool wmap_range_next(const void *addr, size_t length, void **start,
 {
 	uint64_t from = (uint64_t)addr, to = from + length;
 
+	check_here();
 	if (to < from || !ours_next(&from, &to))
 		return false;
 	*start = (void *)from;

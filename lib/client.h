@@ -44,9 +44,13 @@ unsigned client_features(void);
 /* This process's uffd, while a pager runs. */
 int client_uffd(void);
 
-/* What the pager lets its clients look at; NULL: none runs. */
+/* What the pager lets its clients look at; the wmapd's, also if this process has
+   not mapped anything; NULL: none runs. */
 struct hints;
 const struct hints *client_hints(void);
+
+/* Somebody has to be told: become a client, if this process is none yet. */
+bool client_can_tell(void);
 
 /* Is the pager in another process? */
 bool client_is_remote(void);
@@ -56,7 +60,8 @@ void client_memfd_done(int memfd);
 
 /* ---- For fork.c, in its handlers ------------------------------------------ */
 
-/* From now on nobody starts or stops a pager. Is it in another process? */
+/* From now on nobody starts or stops a pager, and no call changes what is mapped
+   where. Is the pager in another process? */
 bool client_before_fork(void);
 void client_in_parent(void);
 
@@ -144,6 +149,16 @@ WMAP_API void wmap_file_after_length(int fd);
 
 /* Is any file mapped at all? */
 WMAP_API bool wmap_file_any(void);
+
+/*
+ * Descriptors that the library needs, which a program that closes all it finds
+ * must not close: without them its missing pages would be zeros.
+ *
+ * next: the lowest from @from on, or -1.
+ * yield: @fd is about to be replaced by the caller's: it gets another number.
+ */
+WMAP_API int wmap_fd_next(int from);
+WMAP_API void wmap_fd_yield(int fd);
 
 /* Write every shared page back, as exit does; 0 or -1 and the first errno. */
 WMAP_API int wmap_sync_all(void);

@@ -16,7 +16,8 @@ static bool is_mapped(int fd, struct message *message, struct stat *stat)
 	    !S_ISREG(stat->st_mode) ||
 	    !atomic_load_explicit(
 		    &hints->files[pager_hash(stat->st_dev, stat->st_ino)],
-		    memory_order_relaxed))
+		    memory_order_relaxed) ||
+	    !client_can_tell())
 		return false;
 	message->file.fd = fd;
 	message->file.dev = stat->st_dev;

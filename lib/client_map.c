@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "client.h"
+#include "gate.h"
 #include "io.h"
 #include "message.h"
 #include "ours.h"
@@ -183,7 +184,7 @@ static int map_reserved(const struct client_map *map, struct message *message,
 	return error;
 }
 
-int client_map(const struct client_map *map, uint64_t *address)
+static int map_inside(const struct client_map *map, uint64_t *address)
 {
 	char name[PATH_MAX];
 	bool grows = map->flags & WMAP_GROWSUP;
@@ -221,6 +222,17 @@ int client_map(const struct client_map *map, uint64_t *address)
 		sys_unmap(message.address, length);
 	else
 		*address = message.address;
+	return error;
+}
+
+int client_map(const struct client_map *map, uint64_t *address)
+{
+	uint64_t signals;
+	int error;
+
+	gate_enter(&signals);
+	error = map_inside(map, address);
+	gate_leave(signals);
 	return error;
 }
 
@@ -331,13 +343,16 @@ static int unmap_pieces(uint64_t start, uint64_t end, bool keep)
 {
 	void *piece;
 	size_t length;
+	uint64_t signals;
 	int error = 0;
 
+	gate_enter(&signals);
 	while (!error && start < end &&
 	       wmap_range_next((void *)start, end - start, &piece, &length)) {
 		start = (uint64_t)piece + length;
 		error = unmap_piece((uint64_t)piece, start, keep);
 	}
+	gate_leave(signals);
 	return error;
 }
 
@@ -363,7 +378,7 @@ int wmap_range_vacate(void *addr, size_t length)
 
 /* ---- Protecting ------------------------------------------------------------ */
 
-int client_protect(uint64_t address, uint64_t length, int prot)
+static int protect_inside(uint64_t address, uint64_t length, int prot)
 {
 	struct message message = {
 		.kind = MESSAGE_PROTECT,
@@ -381,6 +396,17 @@ int client_protect(uint64_t address, uint64_t length, int prot)
 	if (!error)
 		error = sys_protect(address, length, prot);
 	unsplit(address, length);
+	return error;
+}
+
+int client_protect(uint64_t address, uint64_t length, int prot)
+{
+	uint64_t signals;
+	int error;
+
+	gate_enter(&signals);
+	error = protect_inside(address, length, prot);
+	gate_leave(signals);
 	return error;
 }
 
@@ -638,8 +664,8 @@ static int resize_any(struct resize *resize, int flags, uint64_t *to)
 	return error == -EEXIST ? -ENOMEM : error;
 }
 
-int client_remap(uint64_t address, uint64_t length, uint64_t new_length,
-		 int flags, bool exact, uint64_t *new_address)
+static int remap_inside(uint64_t address, uint64_t length, uint64_t new_length,
+			int flags, bool exact, uint64_t *new_address)
 {
 	struct resize resize = {
 		.message = {
@@ -661,5 +687,18 @@ int client_remap(uint64_t address, uint64_t length, uint64_t new_length,
 	if (resize.message.move.flags & WMAP_GROWSUP)
 		regrow(error ? address + resize.old :
 			       *new_address + resize.new);
+	return error;
+}
+
+int client_remap(uint64_t address, uint64_t length, uint64_t new_length,
+		 int flags, bool exact, uint64_t *new_address)
+{
+	uint64_t signals;
+	int error;
+
+	gate_enter(&signals);
+	error = remap_inside(address, length, new_length, flags, exact,
+			     new_address);
+	gate_leave(signals);
 	return error;
 }

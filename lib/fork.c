@@ -68,6 +68,7 @@
 #include "lock.h"
 #include "mem.h"
 #include "ours.h"
+#include "pager.h"
 #include "remote.h"
 #include "sys.h"
 #include "wire.h"
@@ -130,16 +131,17 @@ static void keep_back(void)
 static void before_fork(void)
 {
 	uint64_t signals = 0;
+	bool private = false;
 
 	lock_signals_block(&signals);
 	fork_now.remote = client_before_fork();
 	fork_now.signals = signals;
 	list_init(&fork_now.inherited);
 	if (fork_now.remote) {
-		fork_now.child = remote_before_fork();
-		if (fork_now.child >= 0)
+		fork_now.child = remote_before_fork(&private);
+		if (fork_now.child >= 0 && private)
 			remote_inherited(fork_now.child, let_inherit);
-		else
+		else if (fork_now.child < 0)
 			log_line("fork: the child inherits no mapping "
 				 "(errno %d)",
 				 -fork_now.child);
@@ -184,14 +186,20 @@ static int take_private(const struct wire_piece *piece)
 
 static int place(const struct wire_piece *piece, int memfd)
 {
-	int error = piece->shared ? place_shared(piece, memfd) :
-				    take_private(piece);
+	int error = -EMFILE;
 
-	if (error) {
+	if (!piece->shared)
+		error = take_private(piece);
+	else if (memfd >= 0)
+		error = place_shared(piece, memfd);
+	/* What is there already is not ours. */
+	if (error == -EEXIST)
+		ours_remove(piece->start, piece->start + piece->length);
+	else if (error)
+		drop(piece);
+	if (error)
 		log_line("fork: no memory at %lx (errno %d)", piece->start,
 			 -error);
-		drop(piece);
-	}
 	return 0;
 }
 
@@ -210,9 +218,16 @@ static void lose_all(void)
 
 static void attach(void)
 {
-	int error = client_new_uffd();
+	const struct hints *hints = NULL; /* what the parent had is here, too */
+	int error = remote_in_child(fork_now.child);
 
-	error = remote_in_child(fork_now.child, error ? error : client_uffd());
+	/* After the parent's descriptors are closed: there may be no others. */
+	if (!error)
+		error = client_new_uffd();
+	if (!error)
+		error = remote_attach(client_uffd(), &hints);
+	if (hints)
+		sys_unmap((uint64_t)hints, page_up(sizeof(*hints)));
 	if (!error)
 		error = remote_inherited(remote_socket(), place);
 	keep_back();
@@ -222,6 +237,7 @@ static void attach(void)
 		 "(errno %d)",
 		 -error);
 	lose_all();
+	remote_stop();
 	client_lost();
 }
 
@@ -236,6 +252,13 @@ static void in_child(void)
 	else
 		ours_remove(0, UINT64_MAX);
 	lock_signals_restore(fork_now.signals);
+}
+
+/* Before the program's own handlers are known: those of the child find what was
+   inherited in its place. */
+__attribute__((constructor)) static void prepare_early(void)
+{
+	fork_prepare();
 }
 
 int fork_prepare(void)

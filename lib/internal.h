@@ -32,6 +32,7 @@
  *   wire             messages between processes
  *   thread, remote   a call to the pager, here or in wmapd
  *   ours             which addresses of this process are ours
+ *   gate             no fork in the middle of a call that changes them
  *   client           a call becomes a message; reservations; exit
  *   fork             what a child inherits
  *   api, course, …   the public calls

@@ -247,10 +247,13 @@ int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
 	return 0;
 }
 
-void ledger_uffd(struct ledger *ledger, uint64_t id, int uffd)
+void ledger_uffd(struct ledger *ledger, uint64_t id, uint32_t slot,
+		 uint32_t pid, int uffd)
 {
 	if (!ledger)
 		return;
+	if (slot) /* first: who finds the uffd watches that process */
+		ledger->records[slot].of_space.pid = pid;
 	keep(ledger, 'u', id, uffd);
 }
 

@@ -85,7 +85,8 @@ void ledger_object_gone(struct object *object);
 /* A space with its uffd (-1: none so far); 0 or -ENOMEM. */
 int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
 		 uint32_t pid, uint64_t *id, uint32_t *slot);
-void ledger_uffd(struct ledger *ledger, uint64_t id, int uffd);
+void ledger_uffd(struct ledger *ledger, uint64_t id, uint32_t slot,
+		 uint32_t pid, int uffd);
 void ledger_space_gone(struct ledger *ledger, uint64_t id, uint32_t slot);
 void ledger_conn(struct ledger *ledger, uint64_t id, uint64_t n, int fd);
 void ledger_conn_gone(struct ledger *ledger, uint64_t id, uint64_t n);

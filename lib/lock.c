@@ -23,14 +23,20 @@ void lock_signals_are_blocked(void)
 	blocked = true;
 }
 
+/* No mask of the kernel's has every bit: SIGKILL is never blocked. */
+#define NESTED (~UINT64_C(0))
+
 void lock_signals_block(uint64_t *before)
 {
+	*before = NESTED;
 	set_signals(~UINT64_C(0), before);
 	blocked = true;
 }
 
 void lock_signals_restore(uint64_t before)
 {
+	if (before == NESTED)
+		return;
 	blocked = false;
 	set_signals(before, NULL);
 }

@@ -26,7 +26,7 @@ void lock_drop(struct lock *lock);
 void lock_signals_are_blocked(void);
 
 /* All signals of this thread are blocked, until they are restored: locks that
-   it takes meanwhile need not do it. */
+   it takes meanwhile need not do it. May be nested. */
 void lock_signals_block(uint64_t *before);
 void lock_signals_restore(uint64_t before);
 

@@ -286,6 +286,7 @@ int view_create(struct object *object, uint64_t first, uint64_t end,
 	view->number = VIEW_OWN;
 	view->first = first;
 	view->end = end;
+	view->low = UINT64_MAX;
 	pages_init(&view->own);
 	if (free_numbers) {
 		view->number = (unsigned)__builtin_ctz(free_numbers);
@@ -308,8 +309,8 @@ static void give_number_back(struct object *object, const struct view *view)
 	struct page page;
 	uint64_t cursor = 0;
 
-	while (pages_next(&object->pages, view->first, view->end, &cursor,
-			  &page))
+	while (view->low < view->high && pages_next(&object->pages, view->low,
+						    view->high, &cursor, &page))
 		if (page.views & bit)
 			object_set(object, page, page.state, page.views & ~bit);
 	object->views &= ~bit;
@@ -340,6 +341,10 @@ int view_note(struct view *view, uint64_t index, bool touched)
 {
 	struct page page = { index, touched ? PAGE_CLEAN : PAGE_ABSENT, 0 };
 
+	if (touched) {
+		view->low = min_u64(view->low, index);
+		view->high = max_u64(view->high, index + 1);
+	}
 	if (view->number < VIEW_OWN)
 		return 0;
 	return pages_put(&view->own, page);

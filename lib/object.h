@@ -83,6 +83,7 @@ struct view {
 	unsigned references;
 	unsigned number;     /* 0 to 23, or VIEW_OWN */
 	uint64_t first, end; /* pages that its mappings have ever shown */
+	uint64_t low, high;  /* all that it ever touched lies in [low, high) */
 	struct pages own;    /* of VIEW_OWN: the pages touched, as PAGE_CLEAN */
 };
 
@@ -137,7 +138,15 @@ static inline uint32_t view_bit(const struct view *view)
 /* Has @view touched @page? @page as pages_get gave it. */
 bool view_has(const struct view *view, struct page page);
 
-/* Note in a table of its own that @view has touched, or lost, a page. */
+/* It may have touched any page: a predecessor's, whose notes are lost. */
+static inline void view_touched_any(struct view *view)
+{
+	view->low = view->first;
+	view->high = view->end;
+}
+
+/* Note that @view has touched, or lost, a page: how far its touches reach and, if
+   it has one, in its table. Comes with every bit that is set. */
 int view_note(struct view *view, uint64_t index, bool touched);
 
 #endif

@@ -9,6 +9,7 @@
  * The array is as long as it can ever get (as many pieces as a process can have
  * mappings), so it never moves; what of it is not used costs addresses only.
  */
+#include <string.h>
 #include <sys/mman.h>
 
 #include "lock.h"
@@ -208,4 +209,11 @@ void ours_before_fork(void)
 void ours_after_fork(void)
 {
 	lock_drop(&lock);
+}
+
+void ours_forget(void)
+{
+	memset(&lock, 0, sizeof(lock));
+	set_count(0);
+	atomic_store_explicit(&sequence, 0, memory_order_release);
 }

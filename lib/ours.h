@@ -29,4 +29,7 @@ bool ours_next(uint64_t *start, uint64_t *end);
 void ours_before_fork(void);
 void ours_after_fork(void);
 
+/* A child that ran no handlers: nothing is ours. */
+void ours_forget(void);
+
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls over sockets (remote.h) */
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -28,6 +30,22 @@ static uint64_t token[2]; /* likewise */
 
 /* Held while a connection is opened: a fork sees all there are. */
 static struct lock opening;
+
+/* A descriptor held for a fork, which needs one where all are used up; or -1.
+   Changed by who starts, and who forks. */
+static int spare = -1;
+
+static void spare_take(void)
+{
+	spare = (int)sys_call(SYS_fcntl, connections[0].fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void spare_give(void)
+{
+	if (spare >= 0)
+		sys_call(SYS_close, spare);
+	spare = -1;
+}
 
 /* ---- One request and its answer ------------------------------------------------ */
 
@@ -300,16 +318,23 @@ static int call_by(struct connection *connection, struct message *message)
 	return message->result;
 }
 
+/* A signal handler that forks must not do so between a request and its answer:
+   in the child the connection is another one. */
 int remote_call(struct message *message)
 {
-	struct connection *connection = take();
-	int error = connection->fd < 0 ? join(connection) : 0;
+	struct connection *connection;
+	uint64_t signals;
+	int error;
 
+	lock_signals_block(&signals);
+	connection = take();
+	error = connection->fd < 0 ? join(connection) : 0;
 	if (!error)
 		error = call_by(connection, message);
 	if (error == -ENOTCONN)
 		hang_up(connection);
 	release(connection);
+	lock_signals_restore(signals);
 	/* It has its own now. */
 	if (message->kind == MESSAGE_MAP && message->map.file >= 0)
 		store_file_close(message->map.file);
@@ -334,13 +359,10 @@ static int parse_address(const char *text)
 	return 0;
 }
 
-/* The answer to HELLO and ATTACH. */
-static int welcome(struct exchange *exchange, const struct hints **hints)
+static int take_hints(struct exchange *exchange, const struct hints **hints)
 {
 	long at = -EPROTO;
 
-	token[0] = exchange->reply.args[0];
-	token[1] = exchange->reply.args[1];
 	if (exchange->n_got == 1)
 		at = sys_map(0, page_up(sizeof(struct hints)), PROT_READ,
 			     MAP_SHARED, exchange->got[0], 0);
@@ -351,6 +373,33 @@ static int welcome(struct exchange *exchange, const struct hints **hints)
 	return 0;
 }
 
+/* The answer to HELLO and ATTACH. */
+static int welcome(struct exchange *exchange, const struct hints **hints)
+{
+	token[0] = exchange->reply.args[0];
+	token[1] = exchange->reply.args[1];
+	return take_hints(exchange, hints);
+}
+
+int remote_hints(const char *text, const struct hints **hints)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_HINTS },
+	};
+	struct connection once = { .fd = -1 };
+	int error;
+
+	lock_take(&opening);
+	error = parse_address(text);
+	if (!error)
+		error = introduce(&once, &exchange);
+	if (!error)
+		error = take_hints(&exchange, hints);
+	hang_up(&once);
+	lock_drop(&opening);
+	return error;
+}
+
 int remote_start(const char *text, int uffd, const struct hints **hints)
 {
 	struct exchange exchange = {
@@ -358,26 +407,65 @@ int remote_start(const char *text, int uffd, const struct hints **hints)
 		.fds = { uffd },
 		.n_fds = 1,
 	};
-	int error = parse_address(text);
+	int error;
 
-	if (error)
-		return error;
 	for (int i = 0; i < CONNECTIONS; i++)
 		atomic_store(&connections[i].fd, -1);
 	lock_take(&opening);
-	error = introduce(&connections[0], &exchange);
+	error = parse_address(text);
+	if (!error)
+		error = introduce(&connections[0], &exchange);
 	if (!error)
 		error = welcome(&exchange, hints);
 	if (error)
 		hang_up(&connections[0]);
+	else
+		spare_take();
 	lock_drop(&opening);
 	return error;
 }
 
 void remote_stop(void)
 {
+	spare_give();
 	for (int i = 0; i < CONNECTIONS; i++)
 		hang_up(&connections[i]);
+}
+
+/* ---- Descriptors ----------------------------------------------------------------- */
+
+int remote_fd(int from)
+{
+	int lowest = spare >= from ? spare : INT_MAX;
+
+	for (int i = 0; i < CONNECTIONS; i++) {
+		int fd = atomic_load(&connections[i].fd);
+
+		if (fd >= from && fd < lowest)
+			lowest = fd;
+	}
+	return lowest;
+}
+
+static int another(int fd)
+{
+	return (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Who is in a call by it has the number in its hands. */
+void remote_fd_yield(int fd)
+{
+	for (int i = 0; i < CONNECTIONS; i++) {
+		if (atomic_load(&connections[i].fd) != fd)
+			continue;
+		while (!claim(&connections[i]))
+			sys_call(SYS_sched_yield);
+		if (atomic_load(&connections[i].fd) == fd)
+			atomic_store(&connections[i].fd, another(fd));
+		release(&connections[i]);
+	}
+	if (spare == fd)
+		spare_take();
 }
 
 /* ---- Moving out ------------------------------------------------------------------ */
@@ -458,7 +546,7 @@ int remote_attach(int uffd, const struct hints **hints)
 
 /* ---- Fork ------------------------------------------------------------------------ */
 
-static int ask_fork(void)
+static int ask_fork(bool *private)
 {
 	struct exchange exchange = {
 		.request = { .magic = WIRE_MAGIC, .kind = WIRE_FORK },
@@ -466,6 +554,7 @@ static int ask_fork(void)
 	struct connection *connection = take();
 	int n = connection->fd < 0 ? join(connection) : 0;
 
+	spare_give();
 	if (!n)
 		n = converse(connection, &exchange);
 	release(connection);
@@ -473,12 +562,13 @@ static int ask_fork(void)
 		return n;
 	if (exchange.reply.result)
 		return (int)exchange.reply.result;
+	*private = exchange.reply.args[0];
 	return exchange.n_got == 1 ? exchange.got[0] : -EPROTO;
 }
 
-int remote_before_fork(void)
+int remote_before_fork(bool *private)
 {
-	int child = ask_fork();
+	int child = ask_fork(private);
 
 	lock_take(&opening);
 	return child;
@@ -489,19 +579,12 @@ void remote_in_parent(int child)
 	lock_drop(&opening);
 	if (child >= 0)
 		sys_call(SYS_close, child);
+	spare_take();
 }
 
 /* Calls that other threads of the parent were in are not ours. */
-int remote_in_child(int child, int uffd)
+int remote_in_child(int child)
 {
-	struct exchange exchange = {
-		.request = { .magic = WIRE_MAGIC, .kind = WIRE_ATTACH },
-		.fds = { uffd },
-		.n_fds = 1,
-	};
-	const struct hints *same;
-	int n;
-
 	for (int i = 0; i < CONNECTIONS; i++) {
 		hang_up(&connections[i]);
 		release(&connections[i]);
@@ -511,16 +594,7 @@ int remote_in_child(int child, int uffd)
 		return child;
 	connections[0].id = 0;
 	atomic_store(&connections[0].fd, child);
-	n = uffd < 0 ? uffd : converse(&connections[0], &exchange);
-	if (n >= 0 && exchange.reply.result)
-		n = (int)exchange.reply.result;
-	if (n >= 0)
-		n = welcome(&exchange, &same);
-	if (n >= 0)
-		sys_unmap((uint64_t)same, page_up(sizeof(struct hints)));
-	else
-		hang_up(&connections[0]);
-	return n < 0 ? n : 0;
+	return 0;
 }
 
 /* Of one packet's pieces. */
@@ -540,6 +614,16 @@ static int place_all(struct exchange *exchange, size_t n, uint64_t *next,
 	return error;
 }
 
+void remote_forget(void)
+{
+	memset(&opening, 0, sizeof(opening));
+	spare = -1;
+	for (int i = 0; i < CONNECTIONS; i++) {
+		atomic_store(&connections[i].fd, -1);
+		release(&connections[i]);
+	}
+}
+
 int remote_socket(void)
 {
 	return connections[0].fd;
@@ -557,10 +641,18 @@ int remote_inherited(int socket, int (*place)(const struct wire_piece *, int))
 		.bytes = pieces,
 		.size = sizeof(pieces),
 	};
-	int n, error;
+	int n, error = 0;
 
+	if (by == mine)
+		exchange.request.args[0] = WIRE_FDS;
 	do {
 		n = converse(by, &exchange);
+		/* Fewer descriptors are left than came: then one by one. */
+		if (n == -EMSGSIZE && exchange.request.args[0] > 1) {
+			exchange.request.args[0] = 1;
+			exchange.reply.args[0] = true;
+			continue;
+		}
 		if (n < 0)
 			return n;
 		error = (int)exchange.reply.result;
@@ -570,6 +662,8 @@ int remote_inherited(int socket, int (*place)(const struct wire_piece *, int))
 					  &exchange.request.address, place);
 		exchange.request.flags = 0;
 		close_got(&exchange);
-	} while (!error && n);
+	} while (!error && exchange.reply.args[0]);
+	if (by == mine)
+		spare_take();
 	return error;
 }

@@ -25,8 +25,18 @@ struct hints;
  */
 int remote_start(const char *address, int uffd, const struct hints **hints);
 
+/* The shared memory alone, for a process that is no client, and no error of whose
+   is an error. */
+int remote_hints(const char *address, const struct hints **hints);
+
 /* Close all connections: for wmapd the process is gone. */
 void remote_stop(void);
+
+/* The lowest descriptor of ours from @from on, or INT_MAX. */
+int remote_fd(int from);
+
+/* Leave the number @fd, which is about to be another's. */
+void remote_fd_yield(int fd);
 
 /* As client_call; -ENOTCONN: wmapd is gone, and nobody brings it back. */
 int remote_call(struct message *message);
@@ -45,19 +55,23 @@ int remote_attach(int uffd, const struct hints **hints);
 
 /* ---- Fork: fork.c has the plan --------------------------------------------- */
 
-/* The child's connection-to-be, or a negative errno. */
-int remote_before_fork(void);
+/* The child's connection-to-be, or a negative errno. *@private: it inherits private
+   memory, which the kernel has to copy. */
+int remote_before_fork(bool *private);
 
 void remote_in_parent(int child);
 
-/* @child becomes the only connection; -errno: there is none, nor a space. */
-int remote_in_child(int child, int uffd);
+/* @child becomes the only connection; -errno: there is none. */
+int remote_in_child(int child);
 
 /* What the child inherits, piece by piece; by its connection @socket. The memfd
-   (-1: none) is closed afterwards. */
+   (-1: none) is closed afterwards. The parent gets none. */
 struct wire_piece;
 int remote_inherited(int socket,
 		     int (*place)(const struct wire_piece *piece, int memfd));
+
+/* Of a child that ran no handlers: nothing is its own. */
+void remote_forget(void);
 
 /* The child's. */
 int remote_socket(void);

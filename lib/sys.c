@@ -149,19 +149,16 @@ static unsigned choose(uint64_t has)
 	return features;
 }
 
-int sys_uffd_open(unsigned *features)
+/* Open one with these features; what it can moreover is added. */
+static int open_with(unsigned *features)
 {
 	uint64_t has, wanted = required;
 	bool kernel_faults;
-	int uffd, error = probe(&has);
-	unsigned chosen;
+	int uffd, error;
 
-	if (error)
-		return error;
-	chosen = choose(has);
-	if (chosen & WMAP_FEATURE_POISON)
+	if (*features & WMAP_FEATURE_POISON)
 		wanted |= UFFD_FEATURE_POISON;
-	if (chosen & WMAP_FEATURE_MOVE)
+	if (*features & WMAP_FEATURE_MOVE)
 		wanted |= UFFD_FEATURE_MOVE;
 	uffd = open_raw(&kernel_faults);
 	if (uffd < 0)
@@ -171,10 +168,30 @@ int sys_uffd_open(unsigned *features)
 		sys_call(SYS_close, uffd);
 		return error;
 	}
+	*features &= ~(unsigned)WMAP_FEATURE_KERNEL_FAULTS;
 	if (kernel_faults)
-		chosen |= WMAP_FEATURE_KERNEL_FAULTS;
-	*features = chosen;
+		*features |= WMAP_FEATURE_KERNEL_FAULTS;
 	return uffd;
+}
+
+int sys_uffd_open(unsigned *features)
+{
+	uint64_t has;
+	unsigned chosen;
+	int uffd, error = probe(&has);
+
+	if (error)
+		return error;
+	chosen = choose(has);
+	uffd = open_with(&chosen);
+	if (uffd >= 0)
+		*features = chosen;
+	return uffd;
+}
+
+int sys_uffd_open_again(unsigned *features)
+{
+	return open_with(features);
 }
 
 /* ---- Addresses of this process ---------------------------------------------*/

@@ -87,6 +87,9 @@ bool sys_without(const char *feature);
  */
 int sys_uffd_open(unsigned *features);
 
+/* Another one, with what is known by the first. */
+int sys_uffd_open_again(unsigned *features);
+
 /* ---- Addresses of this process ---------------------------------------------*/
 
 /* An address, or a negative errno; tell them apart by sys_failed. */

@@ -4,15 +4,20 @@
  *
  * A connection is a SOCK_SEQPACKET socket with one packet for a request and one
  * for its answer, in turns. A process opens as many as it has calls at a time;
- * the first one says HELLO (or ATTACH, in a fork's child), later ones JOIN.
+ * the first one says HELLO (or ATTACH, in a fork's child), later ones JOIN. Who
+ * only asks for the HINTS need say nothing before, and hangs up.
  * Descriptors travel beside the packets.
  *
  *   kind       with it             answered with
  *   HELLO      uffd                a token for JOIN; the hints (hints.h)
  *   JOIN
- *   FORK                           a connection for the child to be
+ *   HINTS                          the hints, for who has no mapping yet
+ *   FORK                           a connection for the child to be, and whether
+ *                                  it inherits private memory of files
  *   ATTACH     uffd                as HELLO
- *   INHERITED                      pieces to place, and their memfds
+ *   INHERITED  how many at most    pieces to place, and their memfds; 0: as many
+ *                                  as there is room for, without memfds; and
+ *                                  whether there are more
  *   MOVE_IN                        as HELLO, but the hints; then, before ATTACH:
  *   ADOPT_OBJECT   memfd, bytes by page (WIRE_PAGE_*), file if it has one
  *   ADOPT_MAPPING  bytes by page: touched
@@ -46,6 +51,7 @@ enum {
 	WIRE_ATTACH,
 	WIRE_INHERITED,
 	WIRE_SPACES, /* of all processes: wmap ps */
+	WIRE_HINTS,
 	WIRE_MOVE_IN,
 	WIRE_ADOPT_OBJECT,
 	WIRE_ADOPT_MAPPING,
@@ -85,8 +91,9 @@ struct wire_piece {
 	uint32_t prot;
 	uint16_t shared;  /* to be mapped from the memfd; else it is there */
 	uint16_t growing; /* and the page above it */
-	int32_t memfd;	  /* number among the packet's descriptors, or -1 */
-	uint32_t booked;  /* bytes are ours; else only the growth page */
+	int32_t memfd;	 /* number among the packet's descriptors, or -1: it has
+			     none; without memfds 0 or -1 */
+	uint32_t booked; /* bytes are ours; else only the growth page */
 };
 
 /* args[5] of ADOPT_MAPPING. */

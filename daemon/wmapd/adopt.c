@@ -214,6 +214,7 @@ static int take_touched(void *context, uint64_t at, unsigned char byte)
 	if (page.state != PAGE_ERROR)
 		return 0;
 	object_sicken(mapping->space->pager, object);
+	view_note(mapping->view, page.index, true);
 	return object_set(object, page, PAGE_ERROR,
 			  page.views | view_bit(mapping->view));
 }

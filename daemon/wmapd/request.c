@@ -234,6 +234,26 @@ static void to_books(struct conn *conn, const struct wire_request *request,
 
 /* ---- Sessions -------------------------------------------------------------------- */
 
+static void answer_with_hints(struct conn *conn, struct wire_reply *reply)
+{
+	char path[32];
+	int fd;
+
+	/* To be read, and no more. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", conn->server->hints);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	conn_answer(conn, reply, 0, &fd, fd >= 0);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void hints(struct conn *conn)
+{
+	struct wire_reply reply = { 0 };
+
+	answer_with_hints(conn, &reply);
+}
+
 static void welcome(struct conn *conn)
 {
 	const struct session *session = conn->session;
@@ -241,15 +261,8 @@ static void welcome(struct conn *conn)
 		.args = { session->token[0], session->token[1],
 			  conn->server->features },
 	};
-	char path[32];
-	int fd;
 
-	/* To be read, and no more. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", conn->server->hints);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	conn_answer(conn, &reply, 0, &fd, fd >= 0);
-	if (fd >= 0)
-		close(fd);
+	answer_with_hints(conn, &reply);
 }
 
 static void hello(struct conn *conn, int uffd, bool again)
@@ -373,12 +386,23 @@ static int fork_session(struct conn *conn, int *child)
 	return 0;
 }
 
+static bool has_private(const struct space *space)
+{
+	for (size_t i = 0; i < space->n; i++)
+		if (!space->entries[i].mapping->shared &&
+		    space->entries[i].mapping->object->memfd >= 0)
+			return true;
+	return false;
+}
+
 static void do_fork(struct conn *conn)
 {
 	struct wire_reply reply = { 0 };
 	int child = -1;
 
 	reply.result = conn->session ? fork_session(conn, &child) : -EPROTO;
+	if (!reply.result)
+		reply.args[0] = has_private(conn->session->space);
 	conn_answer(conn, &reply, 0, &child, child >= 0);
 	if (child >= 0)
 		close(child);
@@ -396,39 +420,63 @@ static void describe(const struct mapping *mapping, struct wire_piece *piece)
 	piece->memfd = -1;
 }
 
-/* As many pieces from an address on as a packet's descriptors are enough for. */
+/* Whose memory it is, by one of the packet's descriptors; -1: it has none, or it
+   cannot be had. */
+static int attach_memfd(const struct mapping *mapping, struct wire_piece *piece,
+			int *fds, unsigned *n_fds)
+{
+	struct message message = { .space = mapping->space };
+	int fd;
+
+	if (mapping->object->memfd < 0)
+		return 0;
+	fd = memfd_for(&message, mapping->object->memfd, mapping->shared);
+	if (fd < 0)
+		return -EMFILE;
+	piece->memfd = (int32_t)*n_fds;
+	fds[(*n_fds)++] = fd;
+	return 0;
+}
+
+/* Pieces from an address on, as many as the client has room for. */
 static void inherited(struct conn *conn, const struct wire_request *request)
 {
 	const struct space *space = conn->session ? conn->session->space : NULL;
 	struct wire_reply reply = { .result = space ? 0 : -EPROTO };
+	uint64_t most = min_u64(request->args[0], WIRE_FDS);
 	struct wire_piece pieces[WIRE_FDS];
 	int fds[WIRE_FDS];
-	unsigned n = 0;
-	struct message message = { .space = conn->session ?
-						    conn->session->space :
-						    NULL };
+	unsigned n = 0, n_fds = 0;
 
-	for (size_t i = space ? space_lower(space, request->address) : 0;
-	     space && i < space->n && n < WIRE_FDS; i++) {
+	size_t i;
+
+	for (i = space ? space_lower(space, request->address) : 0;
+	     space && i < space->n && n < (most ? most : WIRE_FDS) &&
+	     !reply.result;
+	     i++) {
 		const struct mapping *mapping = space->entries[i].mapping;
-		int fd = memfd_for(&message, mapping->object->memfd,
-				   mapping->shared);
 
 		describe(mapping, &pieces[n]);
-		if (fd >= 0)
-			pieces[n].memfd = (int32_t)n;
-		fds[n++] = fd >= 0 ? fd : conn->server->hints;
+		if (most)
+			reply.result =
+				attach_memfd(mapping, &pieces[n], fds, &n_fds);
+		else if (mapping->object->memfd >= 0)
+			pieces[n].memfd = 0;
+		n++;
 	}
+	reply.args[0] = space && i < space->n;
+	if (reply.result)
+		n = 0;
 	conn->room = n * sizeof(*pieces);
 	conn->bytes = n ? mem_alloc(conn->room) : NULL;
 	if (conn->bytes)
 		memcpy(conn->bytes, pieces, conn->room);
 	else if (n)
 		reply.result = -ENOMEM;
-	conn_answer(conn, &reply, conn->bytes ? conn->room : 0, fds, n);
-	for (unsigned i = 0; i < n; i++)
-		if (fds[i] != conn->server->hints)
-			close(fds[i]);
+	conn_answer(conn, &reply, conn->bytes ? conn->room : 0, fds,
+		    conn->bytes ? n_fds : 0);
+	for (i = 0; i < n_fds; i++)
+		close(fds[i]);
 }
 
 /* ---- Which is which -------------------------------------------------------------- */
@@ -454,6 +502,9 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		break;
 	case WIRE_INHERITED:
 		inherited(conn, request);
+		break;
+	case WIRE_HINTS:
+		hints(conn);
 		break;
 	case WIRE_SPACES:
 	case WIRE_MAPPINGS:

@@ -3,11 +3,13 @@
  * A session: one client process, from its first connection to its end
  *
  * It ends when its last connection does: the process has exited, was killed, or
- * has become another program. Its mappings are then unmapped as by a call: what
+ * has become another program; or with the process, whose connections a child may
+ * hold that ran no handlers (a raw clone). Its mappings are then unmapped as by a call: what
  * was stored reaches the files first.
  */
 #include <string.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "books.h"
@@ -90,6 +92,48 @@ struct object *session_redeem(struct session *session, uint64_t number)
 	return NULL;
 }
 
+/* ---- Its process --------------------------------------------------------------- */
+
+static void process_gone(struct watch *watch)
+{
+	struct session *session = container_of(watch, struct session, process);
+
+	close(watch->fd);
+	session_put(session);
+}
+
+static void unwatch(struct session *session)
+{
+	if (!session->watched)
+		return;
+	session->watched = false;
+	session_get(session);
+	loop_unwatch(session->server->pager->loop, &session->process,
+		     process_gone);
+}
+
+static void process_ended(struct watch *watch)
+{
+	struct session *session = container_of(watch, struct session, process);
+
+	unwatch(session);
+	list_for_each(conn, &session->conns, struct conn, link)
+		conn_close(conn);
+}
+
+/* Without it the connections tell, mostly. */
+void session_watch(struct session *session)
+{
+	session->process.fd = (int)syscall(SYS_pidfd_open, session->pid, 0);
+	session->process.run = process_ended;
+	if (session->process.fd < 0)
+		return;
+	session->watched =
+		!loop_watch(session->server->pager->loop, &session->process);
+	if (!session->watched)
+		close(session->process.fd);
+}
+
 /* ---- Its end ------------------------------------------------------------------- */
 
 static void ended(struct message *message)
@@ -108,6 +152,7 @@ void session_end(struct session *session)
 	struct message *message = &session->end;
 
 	session->ending = true;
+	unwatch(session);
 	session_adopted(session);
 	while (!list_empty(&session->promises))
 		books_file_writing_over(take_back(
@@ -259,9 +304,11 @@ int session_attach(struct session *session, pid_t pid, int uffd)
 
 	if (error)
 		return error;
-	ledger_uffd(session->server->ledger, session->space->id, uffd);
+	ledger_uffd(session->server->ledger, session->space->id, session->slot,
+		    (uint32_t)pid, uffd);
 	session_adopted(session);
 	session->embryo = false;
 	session->pid = pid;
+	session_watch(session);
 	return 0;
 }

@@ -241,6 +241,7 @@ static int adopt_space(struct all *all, const struct record *record)
 	if (uffd >= 0) {
 		error = pager_space_attach(session->space, uffd);
 		session->embryo = false;
+		session_watch(session);
 	}
 	adopt_conns(all, session);
 	return error;
@@ -331,7 +332,10 @@ static int adopt_mapping(struct all *all, struct record *record)
 		return error;
 	}
 	mapping->object = object;
-	return space_add(space, mapping);
+	error = space_add(space, mapping);
+	if (!error)
+		view_touched_any(mapping->view);
+	return error;
 }
 
 /* ---- All of it --------------------------------------------------------------------- */

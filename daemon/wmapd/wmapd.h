@@ -62,6 +62,8 @@ struct session {
 	unsigned references; /* conns, requests under way, its end */
 	uid_t uid;
 	pid_t pid;
+	struct watch process; /* its pidfd, while watched */
+	bool watched;
 	uint64_t token[2];
 	uint32_t slot; /* in the ledger; the number there is space->id */
 	uint64_t conns_ever;
@@ -138,6 +140,9 @@ void session_end(struct session *session);
 struct object *session_promise(struct session *session,
 			       const struct message *message);
 struct object *session_redeem(struct session *session, uint64_t number);
+
+/* It ends with its process, whoever else has inherited the connections. */
+void session_watch(struct session *session);
 
 /* adopt.c: what moves in, into an embryo. Descriptors are taken over. */
 int session_adopt_object(struct session *session, uint64_t number, int *fds,

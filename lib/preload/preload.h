@@ -15,6 +15,7 @@
  *   map       mmap, munmap, mremap
  *   advice    msync, mprotect, madvise, mincore
  *   agree     read, write, truncate of files that are mapped
+ *   numbers   close, dup2: the library's descriptors are left alone
  *   exits     _exit and exec: write back and report first
  *   signals   a program's own SIGSEGV handler, behind wmap's report
  *
