@@ -26,17 +26,21 @@
  *   Signals   no call is interrupted by a signal (no EINTR). A signal handler
  *             may touch mapped memory. It must not leave a call by longjmp; it
  *             may so leave a SIGBUS that a load or a store got.
- *   fork      the child does not have the mappings that have a file or a store
- *             (a touch there is SIGSEGV, never zeros). Anonymous memory is
- *             inherited as mmap(2)'s is; the pager is not: such memory is
- *             ordinary memory in the child. The child's own calls start a pager
- *             of its own.
+ *   fork      as with mmap(2): the child has its parent's mappings, shared ones
+ *             shared, private ones as copies. The pager moves into a process of
+ *             its own before the first fork with mappings alive. If it cannot
+ *             (Linux before 6.6, no wmap command beside the library, a store of
+ *             the program's own functions is mapped), and in a child of a raw
+ *             clone(2), the child has none but private anonymous memory, which
+ *             is ordinary memory there: a touch of the others is SIGSEGV, never
+ *             zeros.
  *   Kernel    read(2), write(2), O_DIRECT and io_uring work on untouched mapped
  *             memory, unless the pager got user-mode faults only
  *             (WMAP_FEATURE_KERNEL_FAULTS is not set): then they give EFAULT.
  *   Death     exit(3) writes shared file mappings back, as do wmap_sync and the
  *             unmapping calls. A process that is killed, or leaves by _exit(2),
- *             loses what it stored since.
+ *             loses what it stored since, if a thread is its pager; nothing, if
+ *             wmapd is (wmap_pager_set).
  */
 #ifndef WMAP_WMAP_H
 #define WMAP_WMAP_H
