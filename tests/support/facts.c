@@ -18,6 +18,14 @@ const char *__tsan_default_options(void)
 {
 	return "atexit_sleep_ms=0";
 }
+
+/* In fork handlers, where a pager moves out, it follows no synchronisation. */
+WMAP_API const char *__tsan_default_suppressions(void);
+
+const char *__tsan_default_suppressions(void)
+{
+	return "race:^moveout$\nrace:^thread_move_out$\n";
+}
 #endif
 
 TCase *facts_case(const char *name, double seconds)

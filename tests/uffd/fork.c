@@ -213,7 +213,7 @@ END_TEST
 
 static int touches(void *arg)
 {
-	return *(volatile char *)arg ? 0 : 1;
+	return process_load(arg);
 }
 
 START_TEST(without_a_command_the_child_has_nothing)
@@ -223,7 +223,7 @@ START_TEST(without_a_command_the_child_has_nothing)
 
 	setenv("WMAP_COMMAND", "/nonexistent/wmap", 1);
 	at[0] = 'x';
-	ck_assert_int_eq(in_child(touches, at + PAGE), 256 + SIGSEGV);
+	ck_assert_int_eq(in_child(touches, at + PAGE), SIGSEGV);
 	ck_assert_int_eq(at[0], 'x');
 	ck_assert(pattern_holds(at + PAGES(2), PAGE, 3, PAGES(2)));
 	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
@@ -245,7 +245,7 @@ START_TEST(a_store_of_the_program_stays_with_it)
 	char *at = memory_map_store(PAGES(4), PROT_READ, WMAP_SHARED, store, 0);
 
 	ck_assert_int_eq(at[0], 'x');
-	ck_assert_int_eq(in_child(touches, at), 256 + SIGSEGV);
+	ck_assert_int_eq(in_child(touches, at), SIGSEGV);
 	ck_assert_int_eq(at[PAGES(2)], 'x');
 	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
 	wmap_store_put(store);
