@@ -155,7 +155,7 @@ test_preset() {
 
 	case $1 in
 	asan | tsan) select=(-LE 'long|bench') ;;
-	clang) select=(-L 'unit|uffd|process' -LE long) ;;
+	clang) select=(-L 'unit|uffd|process|fuzz' -LE long) ;;
 	release) select=(-L 'bench|process|property' -LE long) ;;
 	esac
 	echo "== $1"
@@ -171,7 +171,8 @@ test_preset() {
 }
 
 if [ "$install" ]; then
-	packages_need_build g++ check valgrind clang clang-format shellcheck \
+	packages_need_build g++ check valgrind clang \
+		libclang-rt-14-dev clang-format shellcheck \
 		mandoc sqlite3 git python3-minimal spin
 fi
 

@@ -89,3 +89,8 @@ void message_handle(struct message *message)
 {
 	handlers[message->kind](message);
 }
+
+void message_run(struct post *post)
+{
+	message_handle(container_of(post, struct message, post));
+}

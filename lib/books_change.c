@@ -56,6 +56,29 @@ static int resize_in_place(struct mapping *mapping,
 			  before + message->move.new_length);
 }
 
+/* Would it lie over another mapping, or over the page another grows into? */
+static bool is_taken(const struct message *message,
+		     const struct mapping *mapping)
+{
+	const struct space *space = message->space;
+	uint64_t start = message->move.new_address;
+	uint64_t end = start + page_up(message->move.new_length);
+	uint64_t leaves = message->address, left = message_end(message);
+
+	for (size_t i = space_lower(space, start);
+	     i < space->n && space->entries[i].start < end; i++) {
+		const struct space_entry *entry = &space->entries[i];
+
+		/* What stays of itself is in the way, too. */
+		if (entry->mapping != mapping ||
+		    (max_u64(entry->start, start) < min_u64(entry->end, end) &&
+		     (max_u64(entry->start, start) < leaves ||
+		      min_u64(entry->end, end) > left)))
+			return true;
+	}
+	return false;
+}
+
 static int move_elsewhere(struct mapping *mapping,
 			  const struct message *message)
 {
@@ -118,6 +141,8 @@ void books_move(struct message *message)
 			books_stop_growing(mapping);
 		mapping_mend(mapping);
 		describe(mapping, message);
+	} else if (is_taken(message, mapping)) {
+		error = -EEXIST;
 	} else if (message->move.new_address == message->address) {
 		error = resize_in_place(mapping, message);
 	} else {

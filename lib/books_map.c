@@ -2,6 +2,7 @@
 /* Booking a mapping: its object, by file or store, and its entry */
 #include <sys/mman.h>
 
+#include "account.h"
 #include "books.h"
 #include "ledger.h"
 #include "mem.h"
@@ -169,8 +170,11 @@ static int object_of(struct pager *pager, const struct message *message,
 	if (message->map.store)
 		return object_of_store(pager, message->map.store, result);
 	error = object_create(NULL, plain, result);
-	if (!error)
-		error = ledger_object(message->pager->ledger, *result);
+	if (error)
+		return error;
+	error = ledger_object(message->pager->ledger, *result);
+	if (error)
+		object_put(*result);
 	return error;
 }
 
@@ -289,6 +293,29 @@ static bool must_wait(struct pager *pager, struct message *message)
 	return true;
 }
 
+/* Who made an object pays for it. */
+static void charge(struct object *object, const struct space *space)
+{
+	if (object->memfd < 0 || object->account ||
+	    !list_empty(&object->mappings))
+		return;
+	object->account = account_get(space->account);
+	if (object->account)
+		object->account->n_objects++;
+}
+
+/* May this process have one more? The file, if it has one, is let go. */
+static int check_quota(const struct message *message)
+{
+	const struct account *account = message->space->account;
+	bool plain = message->map.file < 0 && message->map.flags & WMAP_PRIVATE;
+
+	if (plain || !account || account->n_objects < account->objects_max)
+		return 0;
+	store_file_close(message->map.file);
+	return -EMFILE;
+}
+
 void books_map(struct message *message)
 {
 	struct pager *pager = message->pager;
@@ -298,8 +325,11 @@ void books_map(struct message *message)
 
 	if (must_wait(pager, message))
 		return;
-	error = object_of(pager, message, &object);
+	error = check_quota(message);
+	if (!error)
+		error = object_of(pager, message, &object);
 	if (!error) {
+		charge(object, message->space);
 		error = make_way(message);
 		if (error)
 			object_put(object);

@@ -49,14 +49,21 @@ bool books_closing(struct space *space, uint64_t start, uint64_t end)
 	return false;
 }
 
-/* Does any other mapping show pages of [first, end)? */
+#define LOOKS 64
+
+/* Does any other mapping show pages of [first, end)? Of an object in very many
+   pieces that is not found out (each piece that goes would look at all others):
+   the pages stay until the object goes. */
 static bool shown_elsewhere(const struct mapping *except, uint64_t first,
 			    uint64_t end)
 {
+	unsigned looks = 0;
+
 	list_for_each(mapping, &except->object->mappings, struct mapping,
 		      of_object)
-		if (mapping != except && mapping->first < end &&
-		    mapping_end_page(mapping) > first)
+		if (++looks > LOOKS ||
+		    (mapping != except && mapping->first < end &&
+		     mapping_end_page(mapping) > first))
 			return true;
 	return false;
 }
@@ -94,18 +101,21 @@ int books_cut(struct space *space, uint64_t address)
 	return space_split(mapping, address);
 }
 
+/* From the end, so that of a space that ends nothing has to close up. */
 static int remove_range(struct space *space, uint64_t start, uint64_t end)
 {
 	int error = books_cut(space, start);
-	size_t i;
+	size_t low, i;
 
 	if (!error)
 		error = books_cut(space, end);
 	if (error)
 		return error;
-	while ((i = space_lower(space, start)) < space->n &&
-	       space->entries[i].mapping->start < end)
-		remove_mapping(space->entries[i].mapping);
+	low = space_lower(space, start);
+	for (i = low; i < space->n && space->entries[i].start < end;)
+		i++;
+	while (i > low)
+		remove_mapping(space->entries[--i].mapping);
 	return 0;
 }
 

@@ -220,11 +220,17 @@ bool mapping_show(struct mapping *mapping, struct page page,
 
 /* ---- SIGBUS ------------------------------------------------------------------*/
 
-/* Without POISON: an empty file's memory over the page. */
+/*
+ * Without POISON: an empty file's memory over the page. In another process we map
+ * nothing (an address of its is none of ours): its thread waits until the page
+ * heals, and can be killed.
+ */
 static void cover(struct mapping *mapping, uint64_t address)
 {
 	struct space *space = mapping->space;
 
+	if (!space->home)
+		return;
 	if (space->sigbus < 0)
 		space->sigbus = (int)sys_call(SYS_memfd_create, "wmap-sigbus",
 					      MFD_CLOEXEC);
@@ -266,6 +272,8 @@ void mapping_poison(struct mapping *mapping, struct page page)
 
 static int place(struct mapping *mapping, uint64_t address, int fixed)
 {
+	if (!mapping->space->home)
+		return -EOPNOTSUPP;
 	return sys_place(mapping->space->uffd, address, PAGE, mapping->prot,
 			 mapping->shared, fixed, mapping->object->memfd,
 			 mapping_page(mapping, address) << PAGE_SHIFT,
@@ -332,7 +340,8 @@ static void heal(struct mapping *mapping, struct page page)
 	uint64_t done, mode = 0;
 
 	mapping->n_loaded++;
-	if (!(mapping->space->features & WMAP_FEATURE_POISON)) {
+	if (!(mapping->space->features & WMAP_FEATURE_POISON) &&
+	    mapping->space->home) {
 		uncover(mapping, page);
 		return;
 	}

@@ -8,6 +8,7 @@
 
 #include "budget.h"
 #include "ledger.h"
+#include "account.h"
 #include "mem.h"
 #include "object.h"
 #include "sys.h"
@@ -142,6 +143,9 @@ void object_put(struct object *object)
 					  memory_order_relaxed);
 	if (object->memfd >= 0)
 		sys_call(SYS_close, object->memfd);
+	if (object->account)
+		object->account->n_objects--;
+	account_put(object->account);
 	wmap_store_put(object->store);
 	pages_destroy(&object->pages);
 	mem_free(object, sizeof(*object));

@@ -65,6 +65,7 @@ struct object {
 	bool unflushed;	  /* written since the last flush */
 	unsigned writing; /* runs being written back, within their deadline */
 	unsigned writers; /* in write(2) to the file: no run is begun */
+	struct account *account; /* charged with it, or NULL */
 	struct post *stalled; /* their messages, until no run is on its way */
 	struct list sick;     /* pager.sick, if it has pages in ERROR */
 	size_t retries;	      /* tries to read such pages again */

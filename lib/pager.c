@@ -5,7 +5,9 @@
  * It has all signals blocked, allocates only from mem, and never touches memory
  * that it pages: whoever waits for it may hold any lock of the program.
  */
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/uio.h>
 
 #include "histogram.h"
 #include "mem.h"
@@ -13,6 +15,7 @@
 #include "sys.h"
 
 #define MESSAGES 64 /* read at a time */
+#define TURNS	 16 /* of reading at a time */
 
 void pager_answered(struct pager *pager, const struct fault *fault)
 {
@@ -44,28 +47,74 @@ static void take_fault(struct space *space, const struct uffd_msg *message,
 		.since = since,
 	};
 
+	/* Only who lies asks for these; this one comes with a descriptor. */
+	if (message->event == UFFD_EVENT_FORK)
+		sys_call(SYS_close, message->arg.fork.ufd);
 	if (message->event != UFFD_EVENT_PAGEFAULT)
 		return;
 	space->stats.faults++;
 	fault_resolve(space->pager, fault);
 }
 
-/* Read until fewer came than there was room for: then none was left. No way is
-   known for it to fail, but sleepers depend on it. */
+/*
+ * Another process may make its uffd wait at any moment (the flag belongs to the
+ * descriptor that it shares with us) and read from it what we were told of: that
+ * must not make us wait. Before 6.10 a uffd cannot say; then the flag is set
+ * again before each read, and the time between the two stays.
+ */
+static long read_messages(const struct space *space, struct uffd_msg *messages)
+{
+	struct iovec to = { messages, MESSAGES * sizeof(*messages) };
+	long n;
+
+	if (space->home)
+		return sys_call(SYS_read, space->uffd, messages, to.iov_len);
+	n = sys_call(SYS_preadv2, space->uffd, &to, 1, -1L, -1L, RWF_NOWAIT);
+	if (n != -EOPNOTSUPP && n != -EINVAL)
+		return n;
+	sys_call(SYS_fcntl, space->uffd, F_SETFL, O_RDONLY | O_NONBLOCK);
+	return sys_call(SYS_read, space->uffd, messages, to.iov_len);
+}
+
+static void more_faults(struct post *post)
+{
+	struct space *space = container_of(post, struct space, more);
+
+	space->more_due = false;
+	if (space->over)
+		space->over(space);
+	else
+		space->faults.run(&space->faults);
+}
+
+/*
+ * Read until fewer came than there was room for: then none was left. In our own
+ * process no way is known for it to fail, but sleepers depend on it; of another
+ * process it is no concern. Who faults faster than we answer waits for others to
+ * have had their turn.
+ */
 static void faults_read(struct watch *watch)
 {
 	struct space *space = container_of(watch, struct space, faults);
 	struct uffd_msg messages[MESSAGES];
 	uint64_t since;
+	bool more;
 	long n;
 
-	do {
-		n = sys_call(SYS_read, space->uffd, messages, sizeof(messages));
+	for (int turn = 0; turn < TURNS; turn++) {
+		n = read_messages(space, messages);
 		since = time_now();
 		for (long i = 0; i * (long)sizeof(*messages) < n; i++)
 			take_fault(space, &messages[i], since);
-	} while (n == sizeof(messages) ||
-		 (n < 0 && n != -EAGAIN && n != -EBADF));
+		more = n == sizeof(messages) || n == -EINTR ||
+		       (n < 0 && n != -EAGAIN && n != -EBADF && space->home);
+		if (!more)
+			return;
+	}
+	if (!space->more_due) {
+		space->more_due = true;
+		loop_post(space->pager->loop, &space->more);
+	}
 }
 
 static void retry_sick(struct timer *timer)
@@ -133,6 +182,7 @@ int pager_space_create(struct pager *pager, int uffd, unsigned features,
 	space->pager = pager;
 	space->faults.fd = uffd;
 	space->faults.run = faults_read;
+	space->more.run = more_faults;
 	if (uffd >= 0 && loop_watch(pager->loop, &space->faults)) {
 		mem_free(space, sizeof(*space));
 		return -ENOMEM;

@@ -197,6 +197,9 @@ int pager_space_attach(struct space *space, int uffd);
 /* ---- books.c: messages -----------------------------------------------------*/
 
 void message_handle(struct message *message);
+
+/* The same, where a message is a post: what is put off comes back by it. */
+void message_run(struct post *post);
 void message_answer(struct message *message, int result);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "account.h"
 #include "ahead.h"
 #include "pin.h"
 #include "budget.h"
@@ -30,6 +31,7 @@ void space_destroy(struct space *space)
 		sys_call(SYS_close, space->pagemap);
 	if (space->uffd >= 0)
 		sys_call(SYS_close, space->uffd);
+	account_put(space->account);
 	mem_free(space->entries, space->room * sizeof(*space->entries));
 }
 
@@ -83,12 +85,22 @@ bool space_covers(const struct space *space, uint64_t start, uint64_t end)
 
 /* ---- Changing --------------------------------------------------------------*/
 
+static bool is_full(const struct space *space)
+{
+	const struct account *account = space->account;
+
+	return (space->n_max && space->n >= space->n_max) ||
+	       (account && account->n_mappings >= account->mappings_max);
+}
+
 /* Room for one entry more. */
 static int reserve(struct space *space)
 {
 	size_t room = space->room ? 2 * space->room : 64;
 	struct space_entry *entries;
 
+	if (is_full(space))
+		return -ENOMEM;
 	if (space->n < space->room)
 		return 0;
 	entries = mem_alloc(room * sizeof(*entries));
@@ -110,6 +122,8 @@ static void insert(struct space *space, struct mapping *mapping)
 	memmove(entry + 1, entry, (space->n - at) * sizeof(*entry));
 	*entry = (struct space_entry){ mapping->start, mapping->end, mapping };
 	space->n++;
+	if (space->account)
+		space->account->n_mappings++;
 }
 
 static void take_out(struct space *space, const struct mapping *mapping)
@@ -119,6 +133,8 @@ static void take_out(struct space *space, const struct mapping *mapping)
 
 	assert(at < space->n && entry->mapping == mapping);
 	space->n--;
+	if (space->account)
+		space->account->n_mappings--;
 	memmove(entry, entry + 1, (space->n - at) * sizeof(*entry));
 }
 

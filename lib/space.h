@@ -86,9 +86,14 @@ struct space {
 	struct list link; /* pager.spaces */
 	struct pager *pager;
 	int uffd;
-	struct watch faults; /* of uffd */
-	bool home;	     /* the pager's own process's */
-	bool foreign;	     /* of another user than the pager's */
+	struct watch faults;	 /* of uffd */
+	struct account *account; /* its user's, or NULL */
+	size_t n_max;		 /* mappings that it may have; 0: any number */
+	struct post more;	 /* to read on */
+	bool more_due;
+	void (*over)(struct space *space); /* of who waits for more to come */
+	bool home;			   /* the pager's own process's */
+	bool foreign; /* of another user than the pager's */
 	unsigned features;
 	int pagemap; /* of this process: what of its memory is in use; or -1 */
 	int sigbus;  /* an empty memfd, where there is no POISON; or -1 */

@@ -34,6 +34,7 @@ static inline void trace(enum trace_kind kind, uint64_t address)
 void trace_to(int fd, uint64_t began);
 
 /* One line by somebody else, in the same form. */
-void trace_line(const char *who, const char *format, va_list args);
+void trace_line(const char *who, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
 
 #endif

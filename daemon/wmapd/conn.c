@@ -54,6 +54,18 @@ static void close_all(const int *fds, unsigned n)
 		sys_call(SYS_close, fds[i]);
 }
 
+/* Once a second at most: a log that is flooded is no help. */
+static void tell_of(const struct conn *conn)
+{
+	static uint64_t last;
+	uint64_t now = time_now();
+
+	if (last && now - last < 1000000000)
+		return;
+	last = now;
+	say("process %d sent what is no request: cut off", (int)conn->pid);
+}
+
 /* One request; false: there is none now. */
 static bool hear(struct conn *conn)
 {
@@ -69,14 +81,15 @@ static bool hear(struct conn *conn)
 		return false;
 	if (n <= 0 || wire_parse(bytes, (size_t)n, n_fds, &request)) {
 		if (n > 0 || n == -EMSGSIZE)
-			say("process %d sent what is no request: cut off",
-			    (int)conn->pid);
+			tell_of(conn);
 		close_all(fds, n_fds);
 		conn_close(conn);
 		return false;
 	}
 	if (request.flags & WIRE_AGAIN && request.id == conn->last) {
 		close_all(fds, n_fds);
+		conn->busy = true;
+		loop_post(conn->server->pager->loop, &conn->again);
 		return true;
 	}
 	conn->busy = true;

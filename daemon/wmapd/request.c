@@ -8,11 +8,15 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <linux/userfaultfd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "books.h"
@@ -39,15 +43,20 @@ static void link_of(int fd, char *name, size_t size)
 	name[n > 0 ? n : 0] = '\0';
 }
 
-/* A uffd that reading does not wait on. */
+/* A uffd that is ready (waking nobody is EINVAL before UFFDIO_API), and that
+   reading does not wait on. */
 static int check_uffd(int fd)
 {
+	struct uffdio_range nobody = { .start = (uint64_t)1 << 40,
+				       .len = PAGE };
 	char name[64];
 	int flags = fcntl(fd, F_GETFL);
 
 	link_of(fd, name, sizeof(name));
 	if (strcmp(name, "anon_inode:[userfaultfd]") != 0)
 		return -EINVAL;
+	if (ioctl(fd, UFFDIO_WAKE, &nobody) != 0)
+		return -errno;
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	return 0;
@@ -62,13 +71,66 @@ static int check_mappable(int flags)
 	return 0;
 }
 
-/* Who says that it writes may hold write-backs up; the rest harms nobody. */
-static int check_proof(enum message_kind kind, int flags)
+/*
+ * Who says that it writes may hold write-backs up, who says that it has written
+ * has the file's bytes put over what others have stored. Who has truncated, by a
+ * path perhaps, shows it by an O_PATH descriptor: of another user that must be
+ * one for writing, as what others stored past the end goes.
+ */
+static int check_proof(const struct message *message, int flags)
 {
-	if (kind != MESSAGE_FILE_WRITING ||
-	    (!(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY))
+	bool writes = !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY;
+
+	if (writes || message->kind == MESSAGE_FILE_SYNC)
+		return 0;
+	if (message->kind == MESSAGE_FILE_LENGTH && !message->space->foreign)
 		return 0;
 	return -EACCES;
+}
+
+/* What is made up as it is read is no file to map, nor for mmap(2): reading it
+   may wait for a client, or do something. */
+static int check_kind(int fd)
+{
+	static const uint32_t made_up[] = {
+		PROC_SUPER_MAGIC,    SYSFS_MAGIC,      DEBUGFS_MAGIC,
+		TRACEFS_MAGIC,	     SECURITYFS_MAGIC, CGROUP_SUPER_MAGIC,
+		CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,     HUGETLBFS_MAGIC,
+		PSTOREFS_MAGIC,	     EFIVARFS_MAGIC,
+	};
+	struct statfs statfs;
+
+	if (fstatfs(fd, &statfs) != 0)
+		return -errno;
+	for (size_t i = 0; i < lengthof(made_up); i++)
+		if ((uint32_t)statfs.f_type == made_up[i])
+			return -ENODEV;
+	return 0;
+}
+
+/*
+ * The client's descriptor is its own, too: by it the flags could be changed (to
+ * O_APPEND or O_DIRECT) while others rely on them. The same file is opened anew,
+ * with no more rights; where that cannot be, not even as root (a network), or
+ * not any more, the client's has to do. *@fd stays on failure.
+ */
+static int open_own(int *fd, int flags)
+{
+	char path[32];
+	int own;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", *fd);
+	/* O_NONBLOCK: a lease would have us wait for the client. */
+	own = open(path, (flags & (O_ACCMODE | O_DSYNC | O_SYNC)) | O_NONBLOCK |
+				 O_NOCTTY | O_CLOEXEC);
+	if (own < 0)
+		return errno == EACCES || errno == EPERM || errno == EROFS ?
+			       0 :
+			       -errno;
+	fcntl(own, F_SETFL, flags & (O_DSYNC | O_SYNC));
+	close(*fd);
+	*fd = own;
+	return 0;
 }
 
 /* ---- Messages -------------------------------------------------------------------- */
@@ -106,6 +168,17 @@ static int answer_fd(const struct message *message)
 	}
 }
 
+/* Out of descriptors, the answer would have none where one belongs. */
+static bool owes_fd(const struct message *message)
+{
+	if (message->result)
+		return false;
+	if (message->kind == MESSAGE_MAP)
+		return message->map.memfd >= 0;
+	return message->kind == MESSAGE_MOVE && !message->move.commit &&
+	       message->move.memfd >= 0;
+}
+
 static size_t payload_of(const struct message *message)
 {
 	if (message->result)
@@ -129,6 +202,9 @@ static void answered(struct message *message)
 	struct wire_reply reply = { 0 };
 	int fd = answer_fd(message);
 
+	/* It would take no memory for this memory: as good as hung up. */
+	if (fd < 0 && owes_fd(message))
+		conn_close(conn);
 	if (message->kind == MESSAGE_FILE_WRITING && message->file.object)
 		message->file.object = session_promise(session, message);
 	wire_answer(message, &reply);
@@ -174,8 +250,9 @@ static int make_room(struct conn *conn)
 }
 
 /* Into the message: which file, and what may be done with it. */
-static int take_file(struct message *message, int fd)
+static int take_file(struct message *message, int *file)
 {
+	int fd = *file;
 	struct stat stat;
 	int error, flags = fcntl(fd, F_GETFL);
 
@@ -188,15 +265,19 @@ static int take_file(struct message *message, int fd)
 		message->file.ino = stat.st_ino;
 		if (message->kind == MESSAGE_FILE_LENGTH)
 			message->file.length = (uint64_t)stat.st_size;
-		return check_proof(message->kind, flags);
+		return check_proof(message, flags);
 	}
 	error = check_mappable(flags);
+	if (!error)
+		error = check_kind(fd);
+	if (!error)
+		error = open_own(file, flags);
 	if (error)
 		return error;
 	message->map.dev = stat.st_dev;
 	message->map.ino = stat.st_ino;
 	message->map.writable = (flags & O_ACCMODE) == O_RDWR;
-	message->map.file = fd;
+	message->map.file = *file;
 	return 0;
 }
 
@@ -212,12 +293,11 @@ static void to_books(struct conn *conn, const struct wire_request *request,
 	message->pager = conn->server->pager;
 	message->space = session->space;
 	message->answered = answered;
+	message->post.run = message_run;
 	message->again = request->flags & WIRE_AGAIN;
-	error = fd >= 0 ? take_file(message, fd) : 0;
+	error = fd >= 0 ? take_file(message, &fd) : 0;
 	if (!error)
 		error = make_room(conn);
-	if (!error && keeps && session->space->n >= MAPPINGS_MAX)
-		error = -ENOMEM;
 	if (fd >= 0 && (error || !keeps))
 		close(fd);
 	if (error) {
@@ -283,7 +363,12 @@ static void hello(struct conn *conn, int uffd, bool again)
 		answer(conn, error);
 		return;
 	}
-	session_take(session, conn);
+	error = session_take(session, conn);
+	if (error) {
+		session_end(session);
+		answer(conn, error);
+		return;
+	}
 	welcome(conn);
 }
 
@@ -381,7 +466,13 @@ static int fork_session(struct conn *conn, int *child)
 		session_end(session);
 		return error;
 	}
-	session_take(session, new);
+	error = session_take(session, new);
+	if (error) {
+		close(pair[1]);
+		conn_close(new);
+		session_end(session);
+		return error;
+	}
 	*child = pair[1];
 	return 0;
 }

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* The listening socket, and what all sessions share */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../notify.h"
+#include "account.h"
 #include "ledger.h"
 #include "mem.h"
 #include "sys.h"
 #include "wmapd.h"
+
+#define ACCEPTS	      64 /* at a time */
+#define USER_SESSIONS 16 /* full of mappings */
 
 void say(const char *format, ...)
 {
@@ -34,6 +40,29 @@ static bool may_connect(const struct ucred *peer)
 	return peer->uid == geteuid() || peer->uid == 0 || geteuid() == 0;
 }
 
+/* Of those who have not said what they want: the oldest of the user, and of its
+   process, that has most of them (counted by remainders). */
+static struct conn *heaviest(const struct server *server)
+{
+	unsigned of_uid[256] = { 0 }, of_pid[256] = { 0 }, most = 0;
+	struct conn *result = NULL;
+
+	list_for_each(conn, &server->strangers, struct conn, link) {
+		of_uid[conn->uid % 256]++;
+		of_pid[conn->pid % 256]++;
+	}
+	list_for_each(conn, &server->strangers, struct conn, link) {
+		unsigned weight = of_uid[conn->uid % 256] * STRANGERS_MAX +
+				  of_pid[conn->pid % 256];
+
+		if (weight > most) {
+			most = weight;
+			result = conn;
+		}
+	}
+	return result;
+}
+
 static void welcome(struct server *server, int fd)
 {
 	struct ucred peer;
@@ -42,22 +71,96 @@ static void welcome(struct server *server, int fd)
 	int on = 1;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
-	    !may_connect(&peer) || server->n_strangers >= CONNS_MAX ||
+	    !may_connect(&peer) ||
 	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0) {
 		close(fd);
 		return;
 	}
+	if (server->n_strangers >= STRANGERS_MAX)
+		conn_close(heaviest(server));
 	conn_create(server, fd, peer.uid, peer.pid, &conn);
+}
+
+static int accept_one(const struct server *server)
+{
+	return accept4(server->listen.fd, NULL, NULL,
+		       SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static void spare_open(struct server *server)
+{
+	server->spare = fcntl(server->hints, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Without a descriptor for it a connection would stay in the queue, and we would
+   hear of it for ever: it is taken and closed. */
+static bool refuse_one(struct server *server)
+{
+	int fd;
+
+	if (server->spare < 0)
+		return false;
+	close(server->spare);
+	fd = accept_one(server);
+	if (fd >= 0)
+		close(fd);
+	spare_open(server);
+	return fd >= 0;
 }
 
 static void accept_all(struct watch *watch)
 {
 	struct server *server = container_of(watch, struct server, listen);
-	int fd;
 
-	while ((fd = accept4(watch->fd, NULL, NULL,
-			     SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
-		welcome(server, fd);
+	for (int i = 0; i < ACCEPTS; i++) {
+		int fd = accept_one(server);
+
+		if (fd >= 0)
+			welcome(server, fd);
+		else if (errno == EAGAIN ||
+			 ((errno == EMFILE || errno == ENFILE) &&
+			  !refuse_one(server)))
+			return;
+	}
+	if (!server->accepting) {
+		server->accepting = true;
+		loop_post(server->pager->loop, &server->accept);
+	}
+}
+
+static void accept_more(struct post *post)
+{
+	struct server *server = container_of(post, struct server, accept);
+
+	server->accepting = false;
+	accept_all(&server->listen);
+}
+
+/* ---- Accounts ------------------------------------------------------------------ */
+
+/*
+ * Of the descriptors that we may have a user's objects take half at most (an
+ * object has up to four: memory, file, the same for O_DIRECT, the name that says
+ * who writes back), its connections a quarter, its processes an eighth.
+ */
+struct account *server_account(struct server *server, uid_t uid)
+{
+	struct account *account;
+
+	list_for_each(known, &server->accounts, struct account, link)
+		if (known->uid == uid)
+			return account_get(known);
+	account = mem_alloc(sizeof(*account));
+	if (!account)
+		return NULL;
+	account->references = 1;
+	account->uid = uid;
+	account->mappings_max = (size_t)USER_SESSIONS * MAPPINGS_MAX;
+	account->objects_max = server->descriptors / 2 / 4;
+	account->conns_max = server->descriptors / 4;
+	account->sessions_max = min_u64(SESSIONS_MAX, server->descriptors / 8);
+	list_add(&server->accounts, &account->link);
+	return account;
 }
 
 /* ---- Beginning and end --------------------------------------------------------- */
@@ -131,6 +234,14 @@ static int kernel_features(unsigned *features)
 	return 0;
 }
 
+static size_t descriptors(void)
+{
+	struct rlimit files = { .rlim_cur = 1024 };
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	return files.rlim_cur;
+}
+
 int server_create(int listen, int hints, int ledger, struct server *server)
 {
 	int error;
@@ -139,9 +250,13 @@ int server_create(int listen, int hints, int ledger, struct server *server)
 	list_init(&server->sessions);
 	list_init(&server->strangers);
 	telling_open(server);
+	list_init(&server->accounts);
+	server->accept.run = accept_more;
+	server->descriptors = descriptors();
 	server->hints = hints >= 0 ? hints : memory_open("hints");
 	if (server->hints < 0)
 		return server->hints;
+	spare_open(server);
 	error = show_hints(server);
 	if (!error)
 		error = open_ledger(server, ledger);

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "account.h"
 #include "books.h"
 #include "ledger.h"
 #include "mem.h"
@@ -23,12 +24,19 @@ void session_get(struct session *session)
 	session->references++;
 }
 
+static void space_over(struct space *space)
+{
+	space_destroy(space);
+	mem_free(space, sizeof(*space));
+}
+
 static void uffd_gone(struct watch *watch)
 {
 	struct space *space = container_of(watch, struct space, faults);
 
-	space_destroy(space);
-	mem_free(space, sizeof(*space));
+	space->over = space_over;
+	if (!space->more_due)
+		space_over(space);
 }
 
 void session_put(struct session *session)
@@ -40,6 +48,7 @@ void session_put(struct session *session)
 		return;
 	telling_add(&server->past, &space->stats);
 	list_del(&session->link);
+	space->account->n_sessions--;
 	ledger_space_gone(server->ledger, space->id, session->slot);
 	prefetch_forget(space);
 	list_del(&space->link);
@@ -59,10 +68,12 @@ struct promise {
 	uint64_t number;
 };
 
-static struct object *take_back(struct promise *promise)
+static struct object *take_back(struct session *session,
+				struct promise *promise)
 {
 	struct object *object = promise->object;
 
+	session->n_promises--;
 	list_del(&promise->link);
 	mem_free(promise, sizeof(*promise));
 	return object;
@@ -73,13 +84,15 @@ struct object *session_promise(struct session *session,
 {
 	struct promise *promise = mem_alloc(sizeof(*promise));
 
-	if (!promise || session->ending) {
+	if (!promise || session->ending ||
+	    session->n_promises == PROMISES_MAX) {
 		mem_free(promise, sizeof(*promise));
 		books_file_writing_over(message->file.object);
 		return NULL;
 	}
 	promise->object = message->file.object;
 	promise->number = ++session->promised % UINT32_MAX + 1;
+	session->n_promises++;
 	list_add(&session->promises, &promise->link);
 	return (struct object *)promise->number;
 }
@@ -88,7 +101,7 @@ struct object *session_redeem(struct session *session, uint64_t number)
 {
 	list_for_each(promise, &session->promises, struct promise, link)
 		if (promise->number == number)
-			return take_back(promise);
+			return take_back(session, promise);
 	return NULL;
 }
 
@@ -155,11 +168,13 @@ void session_end(struct session *session)
 	unwatch(session);
 	session_adopted(session);
 	while (!list_empty(&session->promises))
-		books_file_writing_over(take_back(
-			list_first(&session->promises, struct promise, link)));
+		books_file_writing_over(
+			take_back(session, list_first(&session->promises,
+						      struct promise, link)));
 	message->pager = session->server->pager;
 	message->space = session->space;
 	message->answered = ended;
+	message->post.run = message_run;
 	message->kind = MESSAGE_UNMAP;
 	message->address = 0;
 	message->length = (uint64_t)1 << 47;
@@ -176,6 +191,7 @@ void session_leave(struct conn *conn)
 			 conn->number);
 	list_del(&conn->link);
 	session->n_conns--;
+	session->space->account->n_conns--;
 	if (!session->n_conns && !session->ending)
 		session_end(session);
 }
@@ -187,10 +203,25 @@ static void free_session(struct session *session)
 	struct space *space = session->space;
 
 	if (space) {
+		if (space->account)
+			space->account->n_sessions--;
+		account_put(space->account);
 		list_del(&space->link);
 		mem_free(space, sizeof(*space));
 	}
 	mem_free(session, sizeof(*session));
+}
+
+static int open_account(struct session *session)
+{
+	struct account *account = server_account(session->server, session->uid);
+
+	if (!account)
+		return -ENOMEM;
+	session->space->account = account;
+	if (account->n_sessions++ >= account->sessions_max)
+		return -EMFILE;
+	return 0;
 }
 
 static int create(struct server *server, uid_t uid, pid_t pid,
@@ -218,6 +249,12 @@ static int create(struct server *server, uid_t uid, pid_t pid,
 		return error;
 	}
 	session->space->foreign = uid != geteuid();
+	session->space->n_max = MAPPINGS_MAX;
+	error = open_account(session);
+	if (error) {
+		free_session(session);
+		return error;
+	}
 	session->space->ledger = server->ledger;
 	*result = session;
 	return 0;
@@ -272,8 +309,12 @@ int session_adopt(struct server *server, const struct record *record,
 
 int session_take(struct session *session, struct conn *conn)
 {
-	if (session->n_conns == CONNS_MAX)
+	struct account *account = session->space->account;
+
+	if (session->n_conns == CONNS_MAX ||
+	    account->n_conns >= account->conns_max)
 		return -EMFILE;
+	account->n_conns++;
 	list_del(&conn->link);
 	conn->server->n_strangers--;
 	list_add(&session->conns, &conn->link);

@@ -29,6 +29,7 @@ struct options {
 	const char *metrics; /* where, or NULL */
 	int ready_fd;	     /* or -1 */
 	bool alone;	     /* without a keeper */
+	bool unconfined;
 };
 
 static const char help[] =
@@ -45,6 +46,7 @@ static const char help[] =
 	"                   connect, and close it\n"
 	"  --metrics WHERE  serve http://WHERE/metrics for Prometheus, at a\n"
 	"                   path, 127.0.0.1:PORT or [::1]:PORT\n"
+	"  --no-seccomp     may make any system call\n"
 	"  --help, --version\n";
 
 /* ---- The command line ------------------------------------------------------------ */
@@ -71,6 +73,7 @@ static void options_read(int argc, char **argv, struct options *options)
 		{ "alone", no_argument, NULL, 'a' },
 		{ "ready-fd", required_argument, NULL, 'r' },
 		{ "metrics", required_argument, NULL, 'm' },
+		{ "no-seccomp", no_argument, NULL, 'S' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ 0 },
@@ -96,6 +99,9 @@ static void options_read(int argc, char **argv, struct options *options)
 			break;
 		case 'm':
 			options->metrics = optarg;
+			break;
+		case 'S':
+			options->unconfined = true;
 			break;
 		case 'h':
 			fputs(help, stdout);
@@ -381,6 +387,7 @@ int main(int argc, char **argv)
 	struct server server;
 	struct signals signals = { .server = &server };
 	char path[128] = "";
+	int error;
 
 	options_read(argc, argv, &options);
 	if (!options.alone && !getenv("NOTIFY_SOCKET") && !getenv("LISTEN_FDS"))
@@ -400,6 +407,11 @@ int main(int argc, char **argv)
 				 !strcmp(options.orphans, "sigbus");
 	if (options.metrics && !metrics_start(&server, options.metrics))
 		return 1;
+	error = options.unconfined ? 0 : confine();
+	if (error) {
+		say("cannot give up system calls: %s", strerror(-error));
+		return 1;
+	}
 	notify_ready();
 	tell_ready(options.ready_fd);
 	server_run(&server);

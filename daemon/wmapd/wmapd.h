@@ -14,6 +14,7 @@
  *   metrics    the same in sums, for Prometheus; a thread, and off by default
  *   notify     readiness and descriptors, for whoever supervises (systemd's
  *              protocol)
+ *   confine    the system calls that it may make, and no others
  *   wmapd      the order of it all
  *
  * One thread does everything, as in a program with a pager thread; that of the
@@ -30,9 +31,11 @@
 #include "wire.h"
 
 /* Of one session, of one user; against who takes all there is. */
-#define CONNS_MAX    64
-#define MAPPINGS_MAX 65536
-#define SESSIONS_MAX 4096
+#define CONNS_MAX     64
+#define PROMISES_MAX  4096
+#define MAPPINGS_MAX  65536
+#define SESSIONS_MAX  2048
+#define STRANGERS_MAX 256 /* of all users */
 
 struct server {
 	struct pager *pager;
@@ -44,6 +47,11 @@ struct server {
 	struct list sessions;
 	struct list strangers; /* conns without a session so far */
 	unsigned n_strangers;
+	struct list accounts;
+	size_t descriptors; /* that we may have */
+	int spare;	    /* a descriptor for when there is no other */
+	struct post accept; /* more of them */
+	bool accepting;
 	bool ending; /* when the last session has ended */
 	uint64_t sessions_ever;
 	struct wmap_stats past; /* counters of sessions that are over */
@@ -74,6 +82,7 @@ struct session {
 	struct list
 		promises; /* of FILE_WRITTEN, by those who said FILE_WRITING */
 	uint64_t promised;
+	unsigned n_promises;
 };
 
 struct conn {
@@ -210,6 +219,14 @@ void server_end(struct server *server);
 /* Write back what is to be written, and end; clients are left alone. */
 void server_quit(struct server *server);
 void server_ended_one(struct server *server);
+
+/* A reference to the account of a user, or NULL. */
+struct account *server_account(struct server *server, uid_t uid);
+
+/* ---- confine.c ------------------------------------------------------------- */
+
+/* From here on only what serving needs; 0 also where it was built without. */
+int confine(void);
 
 /* What goes wrong, on standard error. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));

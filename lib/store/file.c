@@ -104,7 +104,8 @@ static void transferred(struct transfer *transfer)
 		wmap_io_done(&io->pub, result);
 		return;
 	}
-	transfer->buffer = (char *)transfer->buffer + result;
+	if (result) /* a flush has no buffer */
+		transfer->buffer = (char *)transfer->buffer + result;
 	if (result > 0 && transferred_so_far(io) < io->pub.length)
 		issue(io, true);
 	else

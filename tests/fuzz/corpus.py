@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Make the corpus of the fuzz targets: tests/fuzz/corpus.py DIRECTORY
+
+One small file for each kind of request, good, and bad in each way that there is
+a rule against (wire/), and sequences of requests (books/)."""
+import os
+import struct
+import sys
+
+KINDS = """MAP UNMAP MOVE PROTECT SYNC ADVISE RESIDENCY LIST STATS FRAME YIELD
+REGROW FILE_SYNC FILE_WRITING FILE_WRITTEN FILE_LENGTH STOP HELLO JOIN FORK
+ATTACH INHERITED SPACES""".split()
+KIND = {name: i for i, name in enumerate(KINDS)}
+MAGIC = 0x31706D77
+PAGE = 4096
+PRIVATE, SHARED, ANONYMOUS, GROWSUP, COURSE = 1, 2, 4, 16, 0x10000
+AT = 1 << 40
+LAST = (1 << 47) - PAGE
+
+
+def packet(kind, address=0, length=0, args=(), magic=MAGIC, flags=0, ident=1):
+    args = (list(args) + [0] * 10)[:10]
+    kind = KIND.get(kind, kind)
+    return struct.pack("<IHHQQQ10Q", magic, kind, flags, ident, address,
+                       length, *(a & (1 << 64) - 1 for a in args))
+
+
+def map_(address=AT, length=4 * PAGE, prot=3, flags=SHARED, offset=0, grain=1,
+         deadline=10**10, growing=0):
+    return packet("MAP", address, length,
+                  (prot, flags, offset, grain, deadline, growing))
+
+
+def wire():
+    yield "map-file", 1, map_()
+    yield "map-anonymous", 0, map_(flags=SHARED | ANONYMOUS)
+    yield "map-private", 0, map_(flags=PRIVATE | ANONYMOUS)
+    yield "map-grows", 1, map_(flags=SHARED | GROWSUP | COURSE, growing=1)
+    yield "map-top", 1, map_(address=LAST, length=PAGE)
+    yield "map-file-2-fds", 2, map_()
+    yield "map-file-no-fd", 0, map_()
+    yield "map-beyond", 1, map_(address=LAST, length=PAGE + 1)
+    yield "map-wraps", 1, map_(length=(1 << 64) - 1)
+    yield "map-nothing", 1, map_(length=0)
+    yield "map-odd", 1, map_(address=AT + 1)
+    yield "map-offset-odd", 1, map_(offset=1)
+    yield "map-offset-far", 1, map_(offset=PAGE << 36)
+    yield "map-offset-wraps", 1, map_(offset=-PAGE)
+    yield "map-grain-0", 1, map_(grain=0)
+    yield "map-grain-3", 1, map_(grain=3)
+    yield "map-grain-1024", 1, map_(grain=1024)
+    yield "map-deadline-0", 1, map_(deadline=0)
+    yield "map-both", 1, map_(flags=SHARED | PRIVATE)
+    yield "map-neither", 1, map_(flags=0)
+    yield "map-prot", 1, map_(prot=0x01000003)
+    yield "map-growing-2", 1, map_(growing=2)
+    yield "unmap", 0, packet("UNMAP", AT, 4 * PAGE)
+    yield "unmap-exact", 0, packet("UNMAP", AT, 0, (1,))
+    yield "unmap-nothing", 0, packet("UNMAP", AT, 0)
+    yield "unmap-all", 0, packet("UNMAP", 0, 1 << 47)
+    yield "move-look", 0, packet("MOVE", AT, PAGE, (AT, 2 * PAGE, 1, 0))
+    yield "move", 0, packet("MOVE", AT, PAGE, (AT + (1 << 30), PAGE, 0, 1))
+    yield "move-to-wraps", 0, packet("MOVE", AT, PAGE, (AT, -1, 0, 1))
+    yield "move-to-nothing", 0, packet("MOVE", AT, PAGE, (AT, 0, 0, 1))
+    yield "protect", 0, packet("PROTECT", AT, PAGE, (1, 0))
+    yield "protect-moved", 0, packet("PROTECT", AT, PAGE, (3, 1))
+    yield "protect-bits", 0, packet("PROTECT", AT, PAGE, (8, 0))
+    yield "sync", 0, packet("SYNC", AT, PAGE, (1, 1, 0))
+    yield "sync-all", 0, packet("SYNC", 0, 0, (0, 0, 1))
+    yield "sync-bool", 0, packet("SYNC", AT, PAGE, (2, 1, 0))
+    for advice in (0, 3, 4, 64, 65):
+        yield f"advise-{advice}", 0, packet("ADVISE", AT, PAGE, (advice,))
+    yield "residency", 0, packet("RESIDENCY", AT, PAGE)
+    yield "residency-most", 0, packet("RESIDENCY", AT, 49152 * PAGE)
+    yield "residency-more", 0, packet("RESIDENCY", AT, 49152 * PAGE + 1)
+    yield "list", 0, packet("LIST", 0, 0, (1000, 0))
+    yield "list-nearest", 0, packet("LIST", 5, 0, (-1, 1))
+    yield "list-beyond", 0, packet("LIST", 1 << 47, 0, (1, 0))
+    yield "stats", 0, packet("STATS")
+    yield "frame", 0, packet("FRAME", AT)
+    yield "frame-odd", 0, packet("FRAME", AT + 8)
+    yield "yield", 0, packet("YIELD", AT, PAGE)
+    yield "yield-nothing", 0, packet("YIELD", AT, 0)
+    yield "regrow", 0, packet("REGROW", AT)
+    for kind in ("SYNC", "WRITING", "WRITTEN", "LENGTH"):
+        name = "file-" + kind.lower()
+        kind = "FILE_" + kind
+        yield name, 1, packet(kind, 0, 0, (0, 0, 100, 200, 1))
+        yield name + "-no-fd", 0, packet(kind, 0, 0, (0, 0, 100, 200, 1))
+        yield name + "-offset", 1, packet(kind, 0, 0, (0, 0, 1 << 63, 1))
+        yield name + "-long", 1, packet(kind, 0, 0, (0, 0, 5, -1, 0))
+        yield name + "-pointer", 1, packet(kind, 0, 0, (0, 0, 5, 5, 1 << 46))
+    yield "hello", 1, packet("HELLO")
+    yield "hello-no-fd", 0, packet("HELLO")
+    yield "join", 0, packet("JOIN", 0, 0, (1, 2))
+    yield "join-fd", 1, packet("JOIN", 0, 0, (1, 2))
+    yield "fork", 0, packet("FORK")
+    yield "attach", 1, packet("ATTACH")
+    yield "inherited", 0, packet("INHERITED", AT)
+    yield "spaces", 0, packet("SPACES")
+    yield "stop", 0, packet("STOP")
+    yield "kind-above", 0, packet(23)
+    yield "kind-most", 0, packet(65535)
+    yield "again", 0, packet("STATS", flags=1)
+    yield "flags", 0, packet("STATS", flags=2)
+    yield "id-0", 0, packet("STATS", ident=0)
+    yield "magic", 0, packet("STATS", magic=MAGIC + (1 << 24))
+    yield "fds-253", 253, packet("HELLO")
+    yield "short", 0, packet("STATS")[:-1]
+    yield "long", 0, packet("STATS") + b"\0"
+    yield "empty", 0, b""
+    yield "zeros", 0, bytes(112)
+    yield "ones", 255, b"\xff" * 112
+
+
+WAIT, ONE, TWO, AGAIN, LARGE, TO, TOP, READ = (1 << i for i in range(8))
+
+
+def step(kind, page=0, pages=4, file=0, flags=0, prot=3, to=0, to_pages=0,
+         bits=WAIT, advice=0, odd=0, grain=0, large=0):
+    """struct step of books.c"""
+    kind = 19 if kind == "TOUCH" else KIND[kind]
+    return struct.pack("<12BI", kind, file, page, pages, flags, prot, to,
+                       to_pages, bits, advice, odd, grain, large)
+
+
+def books():
+    one = step("MAP", flags=SHARED)
+    two = step("MAP", page=16, flags=SHARED)
+    store = step("TOUCH", bits=ONE | WAIT)
+    yield "map-over", [one, step("MAP", page=2, flags=SHARED)]
+    yield "map-around", [two, step("MAP", page=8, pages=31, flags=SHARED)]
+    yield "map-again", [one, step("MAP", flags=SHARED, bits=AGAIN)]
+    for name, to, pages in (("onto", 16, 4), ("onto-begin", 13, 4),
+                            ("into", 0, 31), ("itself", 2, 4)):
+        yield "move-" + name, [one, two, step("MOVE", to=to, to_pages=pages,
+                                              bits=ONE | WAIT)]
+    yield "move-piece-itself", [one, step("MOVE", pages=1, to=2, to_pages=1,
+                                          bits=ONE | WAIT)]
+    yield "move-large", [one, step("MOVE", to_pages=20, large=0xFFFFFFFF,
+                                   bits=ONE | TO | WAIT)]
+    yield "map-large", [step("MAP", pages=16, flags=SHARED, large=1 << 18,
+                             bits=LARGE), store,
+                        step("ADVISE", pages=16, advice=3, large=1 << 18,
+                             bits=LARGE | WAIT)]
+    yield "map-top", [step("MAP", pages=1, flags=SHARED | GROWSUP,
+                           bits=TWO | TOP), step("TOUCH", page=255,
+                                                 bits=TOP | ONE)]
+    grows = step("MAP", flags=SHARED | GROWSUP, bits=TWO | WAIT)
+    yield "grow", [grows, step("TOUCH", page=4), step("TOUCH", page=5)]
+    yield "grow-yield", [grows, step("YIELD", pages=31),
+                         step("REGROW", page=4), step("TOUCH", page=4)]
+    yield "grow-over", [grows, step("MAP", page=4, flags=SHARED),
+                        step("TOUCH", page=4, bits=ONE), step("YIELD"),
+                        step("REGROW", page=8)]
+    yield "protect-beyond", [one, step("PROTECT", pages=5, prot=1),
+                             step("PROTECT", page=3, pages=1, prot=1)]
+    yield "protect-read-only", [step("MAP", flags=SHARED, prot=1, bits=READ),
+                                step("PROTECT", prot=3)]
+    yield "pieces", [step("MAP", pages=31, flags=SHARED)] + [
+        step("PROTECT", page=2 * i, pages=1, prot=1) for i in range(15)]
+    yield "unmap-twice", [one, store, step("UNMAP", bits=0),
+                          step("UNMAP", bits=0), step("MOVE", to=9,
+                                                      to_pages=4, bits=ONE)]
+    yield "writing", [one, store] + [step("FILE_WRITING")] * 9 + [
+        step("SYNC", bits=ONE | TWO), step("FILE_WRITTEN", pages=31),
+        step("UNMAP")]
+    yield "truncated", [one, store, step("FILE_LENGTH", to=1), store,
+                        step("TOUCH", page=3), step("FILE_LENGTH", to=32)]
+    yield "read-only-writes", [step("MAP", flags=SHARED, bits=READ), store,
+                               step("FILE_WRITTEN", pages=31, bits=READ)]
+    yield "dropped", [one, store, step("ADVISE", advice=4), store,
+                      step("RESIDENCY"), step("FRAME"), step("STATS"),
+                      step("LIST", large=1000)]
+    yield "plain", [step("MAP", flags=PRIVATE | ANONYMOUS), store,
+                    step("UNMAP", page=1, pages=1), step("MOVE", pages=1,
+                                                         to=30, to_pages=9,
+                                                         bits=ONE)]
+
+
+def save(directory, name, body):
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, name), "wb") as file:
+        file.write(body)
+
+
+def main():
+    directory = sys.argv[1]
+    for name, fds, body in wire():
+        save(os.path.join(directory, "wire"), name, bytes([fds]) + body)
+    for name, steps in books():
+        for foreign in (0, 1):
+            save(os.path.join(directory, "books"), f"{name}-{foreign}",
+                 bytes([foreign]) + b"".join(steps))
+
+
+main()

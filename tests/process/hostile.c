@@ -1,0 +1,1194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hostile clients of a real wmapd, beside one that behaves
+ *
+ * Each attack runs in a process of its own, which then ends. All the while a
+ * well-behaved client maps, loads, stores and unmaps a file: its data must be
+ * right, and no round of its take longer than BOUND. After all of it wmapd is
+ * the same process, serves a new client, and has no more descriptors and hardly
+ * more memory than before. One attack alone: hostile NAME.
+ */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pager.h"
+#include "sys.h"
+#include "wire.h"
+
+#define BOUND	   2.0 /* seconds a round of the good client may take */
+#define FILE_PAGES 64
+#define AT	   ((uint64_t)1 << 40)
+
+static char socket_name[64], directory[64] = "/tmp/wmap-hostile-XXXXXX";
+static pid_t wmapd;
+static int failures;
+
+static void fail(const char *what)
+{
+	printf("FAILED: %s\n", what);
+	failures++;
+}
+
+static void path_in(char *path, const char *name)
+{
+	snprintf(path, 128, "%s/%s", directory, name);
+}
+
+static int open_file(const char *name, int flags, unsigned pages)
+{
+	char path[128];
+	int fd;
+
+	path_in(path, name);
+	fd = open(path, flags | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0 || (pages && ftruncate(fd, pages * (off_t)PAGE) != 0)) {
+		perror(path);
+		exit(1);
+	}
+	return fd;
+}
+
+/* ---- A client that can say anything ------------------------------------------ */
+
+static socklen_t address_of(struct sockaddr_un *address)
+{
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	memcpy(address->sun_path, socket_name, strlen(socket_name));
+	address->sun_path[0] = '\0';
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+			   strlen(socket_name));
+}
+
+static int dial(void)
+{
+	struct timeval patience = { .tv_sec = 10 };
+	struct sockaddr_un address;
+	socklen_t size = address_of(&address);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (!connect(fd, (struct sockaddr *)&address, size))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+struct answer {
+	struct wire_reply reply;
+	char bytes[WIRE_PAYLOAD];
+	int fds[WIRE_FDS];
+	unsigned n_fds;
+};
+
+static uint64_t last_id;
+
+static int say_to(int fd, struct wire_request *request, const int *fds,
+		  unsigned n_fds)
+{
+	request->magic = WIRE_MAGIC;
+	request->id = ++last_id;
+	return wire_send(fd, request, sizeof(*request), NULL, 0, fds, n_fds, 0);
+}
+
+/* The result; -ENOTCONN: cut off; -EAGAIN: no answer for long. */
+static int hear(int fd, struct answer *answer)
+{
+	int n;
+
+	answer->n_fds = WIRE_FDS;
+	n = wire_receive(fd, &answer->reply, sizeof(answer->reply),
+			 answer->bytes, sizeof(answer->bytes), answer->fds,
+			 &answer->n_fds, NULL, 0);
+	if (n == -EAGAIN)
+		return -EAGAIN;
+	return n <= 0 ? -ENOTCONN : (int)answer->reply.result;
+}
+
+static int ask_keep(int fd, struct wire_request request, int with,
+		    struct answer *answer)
+{
+	if (say_to(fd, &request, &with, with >= 0))
+		return -ENOTCONN;
+	return hear(fd, answer);
+}
+
+static int ask(int fd, struct wire_request request, int with)
+{
+	static struct answer answer;
+	int result = ask_keep(fd, request, with, &answer);
+
+	if (result != -EAGAIN && result != -ENOTCONN)
+		for (unsigned i = 0; i < answer.n_fds; i++)
+			close(answer.fds[i]);
+	return result;
+}
+
+#define REQUEST(kind_, ...) \
+	((struct wire_request){ .kind = (kind_), ##__VA_ARGS__ })
+
+static struct wire_request map_at(uint64_t address, uint64_t pages, int flags)
+{
+	return REQUEST(MESSAGE_MAP, .address = address, .length = pages * PAGE,
+		       .args = { PROT_READ | PROT_WRITE, (uint64_t)flags, 0, 1,
+				 10000000000u });
+}
+
+static int uffd_new(void)
+{
+	unsigned features;
+	int fd = sys_uffd_open(&features);
+
+	if (fd < 0) {
+		printf("no userfaultfd: %s\n", strerror(-fd));
+		exit(77);
+	}
+	return fd;
+}
+
+/* A session, from a process that has said HELLO as it should. */
+static int enter(void)
+{
+	int fd = dial(), uffd = uffd_new();
+	int result = fd < 0 ? -ENOTCONN : ask(fd, REQUEST(WIRE_HELLO), uffd);
+
+	close(uffd);
+	if (!result)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int enter_surely(void)
+{
+	for (int i = 0; i < 100; i++) {
+		int fd = enter();
+
+		if (fd >= 0)
+			return fd;
+		usleep(20000);
+	}
+	printf("cannot enter\n");
+	exit(1);
+}
+
+static void expect(bool fact, const char *what)
+{
+	if (fact)
+		return;
+	printf("FAILED: %s\n", what);
+	fflush(stdout);
+	exit(1);
+}
+
+/* ---- Attacks --------------------------------------------------------------------- */
+
+static void garbage(void)
+{
+	char bytes[65536];
+
+	srandom(1);
+	for (int i = 0; i < 2000; i++) {
+		int fd = dial();
+		size_t size = i % 3 ? sizeof(struct wire_request) :
+				      (size_t)random() % sizeof(bytes);
+
+		for (size_t j = 0; j < size && j < 4096; j++)
+			bytes[j] = (char)random();
+		send(fd, bytes, size, MSG_NOSIGNAL);
+		close(fd);
+	}
+}
+
+static void sizes(void)
+{
+	struct wire_request request = REQUEST(MESSAGE_STATS);
+	char bytes[4096] = { 0 };
+
+	request.magic = WIRE_MAGIC;
+	request.id = 1;
+	memcpy(bytes, &request, sizeof(request));
+	for (size_t size = 0; size < 300; size++) {
+		int fd = enter_surely();
+		char answer[8192];
+		ssize_t n;
+
+		send(fd, bytes, size, MSG_NOSIGNAL);
+		n = recv(fd, answer, sizeof(answer), 0);
+		expect(n > 0 ? size == sizeof(request) :
+			       size != sizeof(request),
+		       "only a packet of the right size is answered");
+		close(fd);
+	}
+}
+
+static int wrong(int kind)
+{
+	static int pair[2];
+	char path[128];
+
+	path_in(path, "wrong");
+	switch (kind) {
+	case 0:
+		return pipe(pair) ? -1 : pair[0];
+	case 1:
+		return open(directory, O_RDONLY | O_DIRECTORY);
+	case 2:
+		return socketpair(AF_UNIX, SOCK_STREAM, 0, pair) ? -1 : pair[0];
+	case 3:
+		open_file("wrong", O_RDWR, 1);
+		return open(path, O_PATH);
+	case 4:
+		return open(path, O_WRONLY);
+	case 5:
+		return open(path, O_RDWR | O_APPEND);
+	case 6:
+		return memfd_create("hostile", 0);
+	case 7:
+		return eventfd(0, 0);
+	case 8:
+		return open("/dev/null", O_RDWR);
+	case 9:
+		return open("/dev/zero", O_RDWR);
+	case 10:
+		return open("/proc/self/mem", O_RDWR);
+	case 11:
+		return open("/proc/self/maps", O_RDONLY);
+	case 12:
+		return dial(); /* its own socket */
+	case 13:
+		return uffd_new();
+	case 14:
+		return (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	case 15:
+		return open("/sys/kernel/mm/transparent_hugepage/enabled",
+			    O_RDONLY);
+	case 16:
+		return open("/dev/tty", O_RDWR | O_NONBLOCK);
+	default:
+		return -2;
+	}
+}
+
+/* Every kind of request with every kind of wrong descriptor. */
+static void descriptors(void)
+{
+	for (int i = 0;; i++) {
+		int with = wrong(i), fd = -1;
+
+		if (with == -2)
+			break;
+		if (with < 0)
+			continue;
+		for (unsigned kind = 0; kind < WIRE_KINDS + 2; kind++) {
+			struct wire_request request =
+				kind == MESSAGE_MAP ?
+					map_at(AT, 1, WMAP_SHARED) :
+					REQUEST((uint16_t)kind, .address = AT,
+						.length = PAGE);
+			int result;
+
+			if (fd < 0)
+				fd = enter_surely();
+			result = ask(fd, request, with);
+			expect(result != -EAGAIN, "an answer, or cut off");
+			if (kind == MESSAGE_MAP && i != 6)
+				expect(result, "no mapping of what is no file");
+			if (kind == WIRE_HELLO)
+				expect(result, "no second HELLO");
+			if (result == -ENOTCONN) {
+				close(fd);
+				fd = -1;
+			} else if (!result && kind == MESSAGE_MAP) {
+				ask(fd,
+				    REQUEST(MESSAGE_UNMAP, .address = AT,
+					    .length = PAGE),
+				    -1);
+			}
+		}
+		if (fd >= 0)
+			close(fd);
+		close(with);
+	}
+}
+
+/* As the first word: uffds that are none, or not ready. */
+static void bad_uffds(void)
+{
+	for (int i = 0; i < 17; i++) {
+		int with = wrong(i), fd;
+
+		if (with < 0 || i == 13)
+			continue;
+		fd = dial();
+		expect(ask(fd, REQUEST(WIRE_HELLO), with),
+		       "no session without a uffd that is ready");
+		close(fd);
+		close(with);
+	}
+}
+
+static int send_many(int fd, struct wire_request *request, int with, unsigned n)
+{
+	char control[CMSG_SPACE(253 * sizeof(int))] = { 0 };
+	struct iovec part = { request, sizeof(*request) };
+	struct msghdr packet = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(n * sizeof(int)),
+	};
+	struct cmsghdr *rights = (struct cmsghdr *)(void *)control;
+
+	request->magic = WIRE_MAGIC;
+	request->id = ++last_id;
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN(n * sizeof(int));
+	for (unsigned i = 0; i < n; i++)
+		memcpy(CMSG_DATA(rights) + i * sizeof(int), &with,
+		       sizeof(with));
+	return sendmsg(fd, &packet, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void many_descriptors(void)
+{
+	static const unsigned counts[] = { 2, 16, 63, 64, 65, 128, 253 };
+	static struct answer answer;
+	int null = open("/dev/null", O_RDWR);
+
+	for (int round = 0; round < 50; round++)
+		for (size_t i = 0; i < lengthof(counts); i++) {
+			struct wire_request request =
+				REQUEST((uint16_t)(round % WIRE_KINDS),
+					.address = AT, .length = PAGE);
+			int fd = dial();
+
+			send_many(fd, &request, null, counts[i]);
+			expect(hear(fd, &answer) == -ENOTCONN,
+			       "cut off with too many descriptors");
+			close(fd);
+		}
+}
+
+static void wrong_order(void)
+{
+	int fd = enter_surely(), stranger = dial();
+	struct wire_request join = REQUEST(WIRE_JOIN, .args = { 1, 2 });
+	int uffd = uffd_new();
+
+	expect(ask(fd, REQUEST(WIRE_ATTACH), uffd) < 0, "no embryo: no ATTACH");
+	expect(ask(fd, REQUEST(WIRE_HELLO), uffd) < 0, "no second HELLO");
+	expect(ask(fd, join, -1) < 0, "no JOIN of who is in");
+	expect(ask(stranger, join, -1) < 0, "no JOIN with a wrong token");
+	expect(ask(stranger, REQUEST(WIRE_ATTACH), uffd) < 0,
+	       "no ATTACH of a stranger");
+	expect(ask(stranger, REQUEST(WIRE_FORK), -1) < 0,
+	       "no FORK of a stranger");
+	expect(ask(stranger, REQUEST(WIRE_INHERITED), -1) < 0,
+	       "nothing to inherit for a stranger");
+	for (unsigned kind = 0; kind < MESSAGE_STOP; kind++)
+		if (kind != MESSAGE_MAP && kind < MESSAGE_FILE_SYNC)
+			expect(ask(stranger,
+				   REQUEST((uint16_t)kind, .address = AT,
+					   .length = PAGE),
+				   -1) < 0,
+			       "no books for a stranger");
+	expect(ask(fd, REQUEST(MESSAGE_STATS), -1) == 0, "and still served");
+}
+
+static void raise_files(void)
+{
+	struct rlimit files;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static void strangers(void)
+{
+	int fds[3000];
+
+	raise_files();
+	for (size_t i = 0; i < lengthof(fds); i++)
+		fds[i] = dial();
+	usleep(300000);
+	for (size_t i = 0; i < lengthof(fds); i++)
+		close(fds[i]);
+}
+
+static void sessions(void)
+{
+	int fds[3000], refused = 0;
+
+	raise_files();
+	for (size_t i = 0; i < lengthof(fds); i++) {
+		fds[i] = enter();
+		refused += fds[i] < 0;
+	}
+	printf("%d of %zu sessions refused\n", refused, lengthof(fds));
+	expect(refused, "a user has only so many sessions");
+}
+
+/* Requests without end, and no answer is read. */
+static void flood(void)
+{
+	int fds[8];
+
+	for (size_t i = 0; i < lengthof(fds); i++)
+		fds[i] = enter_surely();
+	for (int n = 0; n < 200000; n++) {
+		struct wire_request request =
+			n % 2 ? REQUEST(MESSAGE_RESIDENCY, .address = AT) :
+				REQUEST(MESSAGE_STATS);
+		int fd = fds[n % lengthof(fds)];
+
+		request.magic = WIRE_MAGIC;
+		request.id = ++last_id;
+		send(fd, &request, sizeof(request),
+		     MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+}
+
+/* The same request again and again, as if another pager had had it. */
+static void again(void)
+{
+	int fd = enter_surely();
+	struct wire_request request =
+		REQUEST(MESSAGE_STATS, .flags = WIRE_AGAIN);
+
+	request.magic = WIRE_MAGIC;
+	request.id = last_id;
+	for (int n = 0; n < 200000; n++)
+		if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+			break;
+}
+
+/* Addresses of wmapd's own, or anywhere: it maps and unmaps none of them. */
+static void growing(void)
+{
+	static const uint64_t guesses[] = { 0x400000, 0x10000, 0x555555554000 };
+	int fd = enter_surely(), file = open_file("growing", O_RDWR, 8);
+	uint64_t address;
+	char line[256];
+	FILE *maps;
+
+	for (size_t i = 0; i < lengthof(guesses); i++) {
+		struct wire_request map =
+			map_at(guesses[i], 1, WMAP_SHARED | WMAP_GROWSUP);
+
+		map.args[5] = 1;
+		ask(fd, map, file);
+	}
+	/* What root can know, and chance can guess: where wmapd lies. */
+	snprintf(line, sizeof(line), "/proc/%d/maps", (int)wmapd);
+	maps = fopen(line, "r");
+	while (maps && fgets(line, sizeof(line), maps)) {
+		struct wire_request map;
+
+		address = strtoull(line, NULL, 16);
+		if (address >= (uint64_t)1 << 47)
+			continue;
+		map = map_at(address - PAGE, 1, WMAP_SHARED | WMAP_GROWSUP);
+		map.args[5] = 1;
+		ask(fd, map, file);
+		ask(fd, REQUEST(MESSAGE_REGROW, .address = address), -1);
+		ask(fd,
+		    REQUEST(MESSAGE_YIELD, .address = address - PAGE,
+			    .length = 4 * PAGE),
+		    -1);
+		ask(fd, REQUEST(MESSAGE_REGROW, .address = address), -1);
+	}
+	if (maps)
+		fclose(maps);
+	ask(fd,
+	    REQUEST(MESSAGE_YIELD, .address = 0, .length = (uint64_t)1 << 47),
+	    -1);
+	expect(!ask(fd, REQUEST(MESSAGE_STATS), -1), "wmapd unharmed");
+}
+
+static void overlaps(void)
+{
+	int fd = enter_surely(), file = open_file("overlaps", O_RDWR, 8);
+	struct wire_request move =
+		REQUEST(MESSAGE_MOVE, .address = AT, .length = 4 * PAGE,
+			.args = { AT + 16 * PAGE, 4 * PAGE, 0, 1 });
+
+	expect(!ask(fd, map_at(AT, 4, WMAP_SHARED), file), "a mapping");
+	expect(!ask(fd, map_at(AT + 16 * PAGE, 4, WMAP_SHARED), file),
+	       "another");
+	expect(ask(fd, map_at(AT + PAGE, 1, WMAP_SHARED), file) == -EEXIST,
+	       "none over it");
+	expect(ask(fd, map_at(AT - PAGE, 64, WMAP_PRIVATE | WMAP_ANONYMOUS),
+		   -1) == -EEXIST,
+	       "none around it");
+	expect(ask(fd, move, -1) == -EEXIST, "none moves onto another");
+	move.args[0] = AT + 13 * PAGE;
+	expect(ask(fd, move, -1) == -EEXIST, "nor onto its begin");
+	move.args[0] = AT;
+	move.args[1] = 64 * PAGE;
+	expect(ask(fd, move, -1) == -EEXIST, "nor grows into it");
+	move.length = PAGE;
+	move.args[0] = AT + 2 * PAGE;
+	move.args[1] = PAGE;
+	expect(ask(fd, move, -1) == -EEXIST, "nor onto the rest of itself");
+	move.args[0] = AT + 40 * PAGE;
+	expect(!ask(fd, move, -1), "but where nothing is");
+	expect(ask(fd,
+		   REQUEST(MESSAGE_PROTECT, .address = AT, .length = 2 * PAGE,
+			   .args = { 1 }),
+		   -1) == -ENOMEM,
+	       "no PROTECT of what is not mapped");
+}
+
+static void quota(void)
+{
+	int fd = enter_surely();
+	uint64_t n;
+	int error = 0;
+
+	for (n = 0; n < 70000 && !error; n++)
+		error = ask(fd,
+			    map_at(AT + n * 2 * PAGE, 1,
+				   WMAP_PRIVATE | WMAP_ANONYMOUS),
+			    -1);
+	printf("%lu mappings, then %s\n", (unsigned long)n, strerror(-error));
+	expect(error == -ENOMEM, "a process has only so many mappings");
+	expect(!ask(fd,
+		    REQUEST(MESSAGE_UNMAP, .address = 0,
+			    .length = (uint64_t)1 << 47),
+		    -1),
+	       "and may give them back");
+}
+
+/* One file, mapped by many processes that never put it in place. */
+static void never_placed(void)
+{
+	int file = open_file("never_placed", O_RDWR, 4), fds[40];
+
+	for (size_t i = 0; i < lengthof(fds); i++)
+		fds[i] = enter_surely();
+	for (uint64_t i = 0; i < 100; i++)
+		for (size_t j = 0; j < lengthof(fds); j++) {
+			struct wire_request map =
+				map_at(AT + i * 8 * PAGE, 4, WMAP_SHARED);
+
+			say_to(fds[j], &map, &file, 1);
+		}
+	usleep(500000);
+}
+
+/* Pieces are mappings, too. */
+static void pieces(void)
+{
+	int fd = enter_surely(), file = open_file("pieces", O_RDWR, 1);
+	int error = 0;
+	uint64_t n;
+
+	ask(fd, map_at(AT, 1 << 18, WMAP_PRIVATE), file);
+	for (n = 0; n < 70000 && !error; n++)
+		error = ask(fd,
+			    REQUEST(MESSAGE_PROTECT,
+				    .address = AT + n * 2 * PAGE,
+				    .length = PAGE, .args = { PROT_READ }),
+			    -1);
+	expect(error == -ENOMEM, "a process has only so many pieces");
+}
+
+static void many_files(void)
+{
+	int fd = enter_surely(), error = 0;
+
+	for (uint64_t n = 0; n < 3000 && !error; n++) {
+		int file = memfd_create("many", MFD_CLOEXEC);
+
+		if (ftruncate(file, PAGE) != 0)
+			exit(1);
+		error = ask(fd, map_at(AT + n * PAGE, 1, WMAP_SHARED), file);
+		close(file);
+	}
+	expect(error != -ENOTCONN, "still there");
+}
+
+static void embryos(void)
+{
+	int fd = enter_surely(), file = open_file("embryos", O_RDWR, 64);
+	int children[500], n = 0;
+	static struct answer answer;
+
+	raise_files();
+	for (uint64_t i = 0; i < 64; i++)
+		ask(fd, map_at(AT + i * 2 * PAGE, 1, WMAP_SHARED), file);
+	while (n < 500 && !ask_keep(fd, REQUEST(WIRE_FORK), -1, &answer))
+		children[n++] = answer.n_fds ? answer.fds[0] : -1;
+	expect(n, "an embryo");
+	for (int i = 0; i < n; i += 2)
+		ask(children[i], REQUEST(WIRE_FORK), -1);
+	for (int i = 0; i < n; i += 3)
+		ask(children[i], REQUEST(MESSAGE_STATS), -1);
+	for (int i = 0; i < n; i += 5)
+		ask(children[i], REQUEST(WIRE_INHERITED), -1);
+}
+
+static void promises(void)
+{
+	int fd = enter_surely(), file = open_file("promises", O_RDWR, 4);
+
+	ask(fd, map_at(AT, 4, WMAP_SHARED), file);
+	for (int i = 0; i < 20000; i++)
+		ask(fd,
+		    REQUEST(MESSAGE_FILE_WRITING, .args = { 0, 0, 0, PAGE }),
+		    file);
+}
+
+/* Many unmappings at once, by several connections, of what is being written. */
+static void at_once(void)
+{
+	int file = open_file("at_once", O_RDWR, 256), uffd = uffd_new();
+	int fds[8] = { dial() };
+	static struct answer answer;
+
+	ask_keep(fds[0], REQUEST(WIRE_HELLO), uffd, &answer);
+	for (size_t i = 1; i < lengthof(fds); i++) {
+		struct wire_request join = REQUEST(WIRE_JOIN);
+
+		fds[i] = dial();
+		memcpy(join.args, answer.reply.args, 16);
+		expect(!ask(fds[i], join, -1), "a JOIN");
+	}
+	for (int round = 0; round < 200; round++) {
+		struct wire_request unmap = REQUEST(
+			MESSAGE_UNMAP, .address = AT, .length = 256 * PAGE);
+		struct wire_request sync = REQUEST(MESSAGE_SYNC, .address = AT,
+						   .length = 256 * PAGE,
+						   .args = { 1, 1, 0 });
+		static struct answer mapped;
+		struct uffdio_register range = {
+			.range = { .len = 256 * PAGE },
+		};
+		char *memory = MAP_FAILED;
+
+		mapped.n_fds = 0;
+		if (!ask_keep(fds[0], map_at(AT, 256, WMAP_SHARED), file,
+			      &mapped) &&
+		    mapped.n_fds == 1)
+			memory = mmap((void *)AT, 256 * PAGE,
+				      PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED_NOREPLACE,
+				      mapped.fds[0], 0);
+		if (mapped.n_fds)
+			close(mapped.fds[0]);
+		expect(memory == (void *)AT, "a mapping");
+		range.range.start = AT;
+		range.mode = mapped.reply.args[0];
+		expect(!ioctl(uffd, UFFDIO_REGISTER, &range), "registered");
+		for (int i = 0; i < 256; i++)
+			memory[(uint64_t)i * PAGE] = (char)round;
+		for (size_t i = 0; i < lengthof(fds); i++) {
+			say_to(fds[i], i % 2 ? &unmap : &sync, NULL, 0);
+			if (i % 3 == 2)
+				say_to(fds[i], &unmap, NULL, 0);
+		}
+		for (size_t i = 0; i < lengthof(fds); i++) {
+			hear(fds[i], &mapped);
+			if (i % 3 == 2)
+				hear(fds[i], &mapped);
+		}
+		munmap(memory, 256 * PAGE);
+	}
+	expect(!ask(fds[0], REQUEST(MESSAGE_STATS), -1), "still served");
+}
+
+static void truncated(void)
+{
+	int file = open_file("truncated", O_RDWR, 256), fd = enter_surely();
+
+	for (int i = 0; i < 300; i++) {
+		ask(fd, map_at(AT, 256, WMAP_SHARED), file);
+		ask(fd,
+		    REQUEST(MESSAGE_ADVISE, .address = AT, .length = 256 * PAGE,
+			    .args = { WMAP_ADVICE_WILLNEED }),
+		    -1);
+		if (ftruncate(file, i % 2 ? 0 : 256 * (off_t)PAGE) != 0)
+			exit(1);
+		ask(fd, REQUEST(MESSAGE_FILE_LENGTH), file);
+		ask(fd,
+		    REQUEST(MESSAGE_UNMAP, .address = AT, .length = 256 * PAGE),
+		    -1);
+	}
+}
+
+static void huge(void)
+{
+	int file = open_file("huge", O_RDWR, 1), fd = enter_surely();
+	struct wire_request map = map_at(PAGE, 1, WMAP_SHARED);
+
+	map.length = ((uint64_t)1 << 47) - 2 * PAGE;
+	expect(!ask(fd, map, file), "as long as addresses go");
+	for (int advice = 0; advice < 65; advice++)
+		ask(fd,
+		    REQUEST(MESSAGE_ADVISE, .address = PAGE,
+			    .length = map.length, .args = { (uint64_t)advice }),
+		    -1);
+	ask(fd, REQUEST(MESSAGE_SYNC, .args = { 1, 1, 1 }), -1);
+	ask(fd, REQUEST(MESSAGE_FILE_WRITTEN, .args = { 0, 0, 0, UINT64_MAX }),
+	    file);
+	ask(fd,
+	    REQUEST(MESSAGE_RESIDENCY, .address = PAGE,
+		    .length = WIRE_PAYLOAD * PAGE),
+	    -1);
+	for (int i = 0; i < 500; i++)
+		ask(fd, REQUEST(MESSAGE_LIST, .args = { UINT64_MAX, 0 }), -1);
+	expect(!ask(fd, REQUEST(MESSAGE_STATS), -1), "still served");
+}
+
+static void *touch(void *memory)
+{
+	(void)*(volatile char *)memory;
+	return NULL;
+}
+
+/*
+ * wmapd must not wait in read(2) for a uffd whose O_NONBLOCK the client takes
+ * away again and again, nor for a message that the client reads itself.
+ */
+static void blocking(void)
+{
+	int fd = dial(), uffd = uffd_new();
+	double end = 2.0;
+	struct timespec begin, now;
+	void *memory = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffdio_register range = {
+		.range = { (uint64_t)memory, 64 * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	pthread_t toucher;
+
+	expect(!ask(fd, REQUEST(WIRE_HELLO), uffd), "a session");
+	ioctl(uffd, UFFDIO_REGISTER, &range);
+	/* A thread's fault here is woken by wmapd, which knows no mapping, and
+	   comes again: messages without end. */
+	pthread_create(&toucher, NULL, touch, memory);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do {
+		struct uffd_msg message;
+
+		fcntl(uffd, F_SETFL, 0);
+		for (int i = 0; i < 50; i++) {
+			struct pollfd poll_uffd = { uffd, POLLIN, 0 };
+
+			if (poll(&poll_uffd, 1, 0) == 1) {
+				fcntl(uffd, F_SETFL, O_NONBLOCK);
+				if (read(uffd, &message, sizeof(message)) < 0)
+					message.event = 0;
+				fcntl(uffd, F_SETFL, 0);
+			}
+		}
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((double)(now.tv_sec - begin.tv_sec) < end);
+	expect(!ask(fd, REQUEST(MESSAGE_STATS), -1), "still served");
+}
+
+/* A uffd that tells of forks: each such message brings who reads it a
+   descriptor. Needs a privilege. */
+static void fork_events(void)
+{
+	struct uffdio_api api = { .api = UFFD_API,
+				  .features = UFFD_FEATURE_EVENT_FORK |
+					      UFFD_FEATURE_EVENT_REMAP };
+	int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	void *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffdio_register range = {
+		.range = { (uint64_t)memory, PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = dial();
+
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) != 0)
+		return;
+	expect(!ask(fd, REQUEST(WIRE_HELLO), uffd), "a session");
+	ioctl(uffd, UFFDIO_REGISTER, &range);
+	for (int i = 0; i < 300; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			_exit(0);
+		waitpid(child, NULL, 0);
+	}
+	expect(!ask(fd, REQUEST(MESSAGE_STATS), -1), "still served");
+}
+
+/* The uffd of a process that is gone, or of one that never told. */
+static void foreign_uffd(void)
+{
+	int pair[2], got = -1, n;
+	unsigned n_fds = 1;
+	char byte = 0;
+	pid_t child;
+	int fd = dial();
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) != 0)
+		exit(1);
+	child = fork();
+	if (!child) {
+		int uffd = uffd_new();
+
+		wire_send(pair[1], &byte, 1, NULL, 0, &uffd, 1, 0);
+		_exit(0);
+	}
+	n = wire_receive(pair[0], &byte, 1, NULL, 0, &got, &n_fds, NULL, 0);
+	waitpid(child, NULL, 0);
+	expect(n == 1 && n_fds == 1, "a uffd");
+	ask(fd, REQUEST(WIRE_HELLO), got);
+	ask(fd, map_at(AT, 4, WMAP_SHARED), open_file("foreign", O_RDWR, 4));
+	ask(fd,
+	    REQUEST(MESSAGE_PROTECT, .address = AT, .length = PAGE,
+		    .args = { 1 }),
+	    -1);
+	ask(fd,
+	    REQUEST(MESSAGE_ADVISE, .address = AT, .length = 4 * PAGE,
+		    .args = { WMAP_ADVICE_WILLNEED }),
+	    -1);
+	ask(fd, REQUEST(MESSAGE_UNMAP, .address = AT, .length = 4 * PAGE), -1);
+}
+
+/* Open for reading alone: nothing that stores. */
+static void read_only(void)
+{
+	char path[128];
+	int fd = enter_surely(), file;
+	struct wire_request map = map_at(AT, 4, WMAP_SHARED);
+
+	path_in(path, "good");
+	file = open(path, O_RDONLY);
+	expect(ask(fd, map, file) == -EACCES, "no store to what is read-only");
+	map.args[0] = PROT_READ;
+	expect(!ask(fd, map, file), "but to look at it");
+	expect(ask(fd,
+		   REQUEST(MESSAGE_PROTECT, .address = AT, .length = PAGE,
+			   .args = { PROT_READ | PROT_WRITE }),
+		   -1) == -EACCES,
+	       "nor later");
+	expect(ask(fd, REQUEST(MESSAGE_FILE_WRITING, .args = { 0, 0, 0, 9 }),
+		   file) == -EACCES,
+	       "no WRITING");
+	expect(ask(fd,
+		   REQUEST(MESSAGE_FILE_WRITTEN,
+			   .args = { 0, 0, 0, FILE_PAGES * PAGE }),
+		   file) == -EACCES,
+	       "no WRITTEN");
+}
+
+/* Its descriptor's flags are changed while another maps the same file. */
+static void flags_later(void)
+{
+	int fd = enter_surely(), file = open_file("good", O_RDWR, 0);
+
+	int error = ask(fd, map_at(AT, 4, WMAP_SHARED), file);
+
+	if (error)
+		printf("%s\n", strerror(-error));
+	expect(!error, "a mapping");
+	for (int i = 0; i < 100; i++) {
+		fcntl(file, F_SETFL, i % 2 ? O_APPEND : O_DIRECT | O_NONBLOCK);
+		usleep(5000);
+	}
+}
+
+/* Hangs up in the middle of everything. */
+static void half_finished(void)
+{
+	for (int i = 0; i < 300; i++) {
+		int fd = enter_surely();
+		struct wire_request map = map_at(AT, 4, WMAP_SHARED);
+		struct wire_request sync =
+			REQUEST(MESSAGE_SYNC, .args = { 1, 1, 1 });
+		struct wire_request fork_ = REQUEST(WIRE_FORK);
+		int file = open_file("half", O_RDWR, 4);
+
+		say_to(fd, &map, &file, 1);
+		say_to(fd, i % 2 ? &sync : &fork_, NULL, 0);
+		close(file);
+		close(fd);
+	}
+}
+
+static const struct attack {
+	const char *name;
+	void (*run)(void);
+} attacks[] = {
+	{ "garbage", garbage },
+	{ "sizes", sizes },
+	{ "descriptors", descriptors },
+	{ "bad_uffds", bad_uffds },
+	{ "many_descriptors", many_descriptors },
+	{ "wrong_order", wrong_order },
+	{ "strangers", strangers },
+	{ "sessions", sessions },
+	{ "flood", flood },
+	{ "again", again },
+	{ "growing", growing },
+	{ "overlaps", overlaps },
+	{ "quota", quota },
+	{ "never_placed", never_placed },
+	{ "pieces", pieces },
+	{ "many_files", many_files }, /* and the end of many pieces */
+	{ "embryos", embryos },
+	{ "promises", promises },
+	{ "at_once", at_once },
+	{ "truncated", truncated },
+	{ "huge", huge },
+	{ "blocking", blocking },
+	{ "fork_events", fork_events },
+	{ "foreign_uffd", foreign_uffd },
+	{ "read_only", read_only },
+	{ "flags_later", flags_later },
+	{ "half_finished", half_finished },
+};
+
+/* ---- The one that behaves ----------------------------------------------------- */
+
+static struct shared {
+	_Atomic unsigned rounds;
+	_Atomic unsigned wrong;
+	_Atomic uint64_t longest; /* ns */
+	_Atomic bool stop;
+} * shared;
+
+static bool good_round(int fd, unsigned round)
+{
+	uint64_t *memory = wmap_map(NULL, FILE_PAGES * PAGE,
+				    PROT_READ | PROT_WRITE, WMAP_SHARED, fd, 0,
+				    NULL);
+	bool right = memory != MAP_FAILED;
+
+	for (uint64_t i = 0; right && i < FILE_PAGES; i++) {
+		uint64_t *page = memory + i * PAGE / sizeof(*memory);
+
+		right = page[0] == i && page[1] == (round ? round - 1 : 0);
+		page[1] = round;
+	}
+	return right && !wmap_unmap(memory, FILE_PAGES * PAGE);
+}
+
+static void behave(void)
+{
+	int fd = open_file("good", O_RDWR, FILE_PAGES);
+
+	for (uint64_t i = 0; i < FILE_PAGES; i++)
+		if (pwrite(fd, &i, sizeof(i), (off_t)(i * PAGE)) != sizeof(i))
+			exit(1);
+	for (unsigned round = 0; !shared->stop; round++) {
+		uint64_t begin = time_now(), took;
+
+		if (!good_round(fd, round)) {
+			shared->wrong++;
+			perror("the good client");
+			exit(1);
+		}
+		took = time_now() - begin;
+		if (took > shared->longest)
+			shared->longest = took;
+		shared->rounds++;
+		usleep(1000);
+	}
+	exit(0);
+}
+
+/* ---- All of it ------------------------------------------------------------------- */
+
+static void start_wmapd(void)
+{
+	char program[512];
+	int tries = 500, fd;
+
+	snprintf(socket_name, sizeof(socket_name), "@wmap-hostile-%d",
+		 (int)getpid());
+	snprintf(program, sizeof(program), "%s/wmapd", getenv("WMAP_BIN"));
+	wmapd = fork();
+	if (!wmapd) {
+		execl(program, "wmapd", "--alone", "--socket", socket_name,
+		      NULL);
+		perror(program);
+		_exit(1);
+	}
+	while ((fd = dial()) < 0 && tries--)
+		usleep(20000);
+	if (fd < 0) {
+		printf("wmapd does not start\n");
+		exit(1);
+	}
+	close(fd);
+}
+
+static long count_files(void)
+{
+	char path[64];
+	long n = 0;
+
+	for (int i = 0; i < 70000; i++) {
+		char target[8];
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)wmapd, i);
+		if (readlink(path, target, sizeof(target)) >= 0)
+			n++;
+		else if (errno == EACCES)
+			return -1;
+	}
+	return n;
+}
+
+static long memory_of(const char *field)
+{
+	char path[64], line[256];
+	long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)wmapd);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, field, strlen(field)))
+			value = strtol(line + strlen(field) + 1, NULL, 10);
+	if (file)
+		fclose(file);
+	return value;
+}
+
+static bool wmapd_lives(void)
+{
+	int status;
+
+	if (waitpid(wmapd, &status, WNOHANG) == 0)
+		return true;
+	printf("wmapd has ended: status %x\n", status);
+	return false;
+}
+
+static bool run_attack(const struct attack *attack)
+{
+	unsigned rounds = shared->rounds;
+	uint64_t begin = time_now(), longest;
+	int status, wait = 400;
+	pid_t pid;
+
+	shared->longest = 0;
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		alarm(60);
+		attack->run();
+		fflush(stdout);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	while (shared->rounds < rounds + 2 && wait--)
+		usleep(10000);
+	longest = shared->longest;
+	printf("%-18s %5.1f s, the good client's longest round %7.1f ms, "
+	       "%ld descriptors, %ld kB\n",
+	       attack->name, (double)(time_now() - begin) / 1e9,
+	       (double)longest / 1e6, count_files(), memory_of("VmRSS:"));
+	if (status)
+		fail(attack->name);
+	if (shared->rounds < rounds + 2)
+		fail("the good client is not served any more");
+	if ((double)longest / 1e9 > BOUND)
+		fail("the good client was not served in time");
+	return wmapd_lives();
+}
+
+static void remove_directory(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", directory);
+	if (system(command) != 0)
+		fail("removing");
+}
+
+int main(int argc, char **argv)
+{
+	unsigned features;
+	long files, rss, files_after = 0, rss_after;
+	int status, wait = 300, fd;
+	bool lives = true;
+	pid_t good;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	fd = sys_uffd_open(&features);
+	if (fd < 0 || !(features & WMAP_FEATURE_POISON)) {
+		printf("skipped: without userfaultfd, or poison, wmapd serves "
+		       "nobody\n");
+		return 77;
+	}
+	close(fd);
+	if (!getenv("WMAP_BIN") || !mkdtemp(directory))
+		return 1;
+	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	start_wmapd();
+	good = fork();
+	if (!good) {
+		setenv("WMAP_SOCKET", socket_name, 1);
+		behave();
+	}
+	while (shared->rounds < 5 && wait--)
+		usleep(10000);
+	files = count_files();
+	rss = memory_of("VmRSS:");
+	for (size_t i = 0; i < lengthof(attacks) && lives; i++)
+		if (argc < 2 || !strcmp(argv[1], attacks[i].name))
+			lives = run_attack(&attacks[i]);
+	shared->stop = true;
+	waitpid(good, &status, 0);
+	if (status || shared->wrong)
+		fail("the good client is not as it should be");
+	for (wait = 300; wait && lives; wait--) {
+		files_after = count_files();
+		if (files_after <= files)
+			break;
+		usleep(10000);
+	}
+	rss_after = memory_of("VmRSS:");
+	printf("%u rounds; descriptors %ld, before %ld; memory %ld kB, before "
+	       "%ld\n",
+	       shared->rounds, files_after, files, rss_after, rss);
+	if (!lives)
+		fail("wmapd is gone");
+	if (files_after > files)
+		fail("descriptors are left");
+	if (!getenv("WMAP_SANITIZER")[0] && rss_after > rss + (64 << 10))
+		fail("memory is left");
+	fd = lives ? enter() : -1;
+	if (fd < 0)
+		fail("a new client is not served");
+	kill(wmapd, SIGTERM);
+	if (lives && (waitpid(wmapd, &status, 0) != wmapd || status))
+		fail("wmapd does not end");
+	remove_directory();
+	printf("%d failed\n", failures);
+	return failures > 0;
+}
