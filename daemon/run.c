@@ -168,8 +168,7 @@ static bool set_environment(const struct run *run,
 	if (set_preload(run->library) && set("WMAP_REPORT", run->report) &&
 	    set("WMAP_MAP", options->patterns) &&
 	    set("WMAP_GRAIN", options->grain) &&
-	    (!run->keeper ||
-	     set("WMAP_SOCKET", keeper_address(run->keeper))) &&
+	    (!run->keeper || set("WMAP_SOCKET", keeper_address(run->keeper))) &&
 	    (!options->memory || set("WMAP_MEMORY", options->memory)))
 		return true;
 	say("%s", strerror(errno));

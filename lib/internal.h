@@ -28,6 +28,7 @@
  *   ahead, prefetch      what will be needed, before it is
  *   writeback        dirty pages → store
  *   books            messages: what is mapped, and what is known of it
+ *   ledger           what its successor must know if it dies
  *   pager            what it owns; the reading of faults
  *   wire             messages between processes
  *   thread, remote   a call to the pager, here or in wmapd
@@ -35,6 +36,7 @@
  *   gate             no fork in the middle of a call that changes them
  *   client           a call becomes a message; reservations; exit
  *   fork             what a child inherits
+ *   keep, moveout    a wmapd of one's own; the thread's pager moves there
  *   api, course, …   the public calls
  *   trace            a hook that hears of faults and loads (for teaching)
  *   xv6/             the course's programs on these calls (its own map: layer.h)

@@ -47,7 +47,7 @@ end() {
 	local in=${to[$1]} out=${from[$1]}
 
 	# Others have inherited the other ends: closing them would not do.
-	echo quit 2>/dev/null >&"$in"
+	{ echo quit >&"$in"; } 2>/dev/null
 	exec {in}>&- {out}<&-
 	wait "${pid_of[$1]}"
 }
