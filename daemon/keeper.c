@@ -55,10 +55,11 @@
 #include "sockets.h"
 #include "spawn.h"
 
-#define LISTEN	     "listen" /* its place is the first */
-#define FORK_TRIES   20	      /* while processes or memory are short … */
-#define FORK_WAIT_MS 50	      /* … so far apart */
-#define QUEUE_MAX    65536    /* more than a socket's queue holds */
+#define STATUS_REPLACED 75	 /* wmapd asks for another one */
+#define LISTEN		"listen" /* its place is the first */
+#define FORK_TRIES	20	 /* while processes or memory are short … */
+#define FORK_WAIT_MS	50	 /* … so far apart */
+#define QUEUE_MAX	65536	 /* more than a socket's queue holds */
 
 enum state { STARTING, READY, IDLE, FROZEN, OVER };
 
@@ -264,7 +265,10 @@ static void bury(struct keeper *keeper)
 	char why[DEATHS_TEXT];
 	bool ended = info.si_code == CLD_EXITED && info.si_status == 0;
 
-	if (ended && keeper->ending) {
+	if (info.si_code == CLD_EXITED && info.si_status == STATUS_REPLACED &&
+	    keeper->was_ready) {
+		keeper_start(keeper);
+	} else if (ended && keeper->ending) {
 		let_go(keeper);
 	} else if (keeper->spawn.more && !keeper->was_ready &&
 		   info.si_code == CLD_EXITED) {

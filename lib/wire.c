@@ -130,6 +130,7 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_ATTACH:
 	case WIRE_INHERITED:
 	case WIRE_HINTS:
+	case WIRE_REPLACE:
 	case WIRE_MOVE_IN:
 		return true;
 	case WIRE_SPACES:

@@ -56,6 +56,7 @@ enum {
 	WIRE_ADOPT_OBJECT,
 	WIRE_ADOPT_MAPPING,
 	WIRE_MAPPINGS, /* of one of those that SPACES told of */
+	WIRE_REPLACE,  /* make room for a successor: wmapd --replace */
 	WIRE_KINDS
 };
 

@@ -570,6 +570,20 @@ static void inherited(struct conn *conn, const struct wire_request *request)
 		close(fds[i]);
 }
 
+/* ---- Being replaced -------------------------------------------------------------- */
+
+static void make_room_for_another(struct conn *conn)
+{
+	bool may = conn->uid == geteuid() || conn->uid == 0;
+	int error = may ? 0 : -EPERM;
+
+	if (!error && !conn->server->ledger)
+		error = -EOPNOTSUPP;
+	answer(conn, error);
+	if (!error)
+		server_replaced(conn->server);
+}
+
 /* ---- Which is which -------------------------------------------------------------- */
 
 void request_handle(struct conn *conn, const struct wire_request *request,
@@ -593,6 +607,9 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		break;
 	case WIRE_INHERITED:
 		inherited(conn, request);
+		break;
+	case WIRE_REPLACE:
+		make_room_for_another(conn);
 		break;
 	case WIRE_HINTS:
 		hints(conn);

@@ -303,3 +303,10 @@ void server_quit(struct server *server)
 			session_end(session);
 	server_end(server);
 }
+
+/* What it does not know by the ledger and the memory it need not know. */
+void server_replaced(struct server *server)
+{
+	server->replaced = true;
+	server->pager->stopping = true;
+}

@@ -29,6 +29,7 @@ struct options {
 	const char *metrics; /* where, or NULL */
 	int ready_fd;	     /* or -1 */
 	bool alone;	     /* without a keeper */
+	bool replace;	     /* another one, and end */
 	bool unconfined;
 };
 
@@ -41,6 +42,8 @@ static const char help[] =
 	"                   /run/wmap.sock; or as started by systemd\n"
 	"  --alone          without a keeper, that starts another one if this one\n"
 	"                   is killed: its clients then wait for ever\n"
+	"  --replace        have the wmapd that listens there make room for what is\n"
+	"                   installed now, which goes on with its clients\n"
 	"  --private        end when told to and no client is left\n"
 	"  --ready-fd N     write a byte to this descriptor when clients can\n"
 	"                   connect, and close it\n"
@@ -71,6 +74,7 @@ static void options_read(int argc, char **argv, struct options *options)
 		{ "private", no_argument, NULL, 'p' },
 		{ "orphans", required_argument, NULL, 'o' },
 		{ "alone", no_argument, NULL, 'a' },
+		{ "replace", no_argument, NULL, 'R' },
 		{ "ready-fd", required_argument, NULL, 'r' },
 		{ "metrics", required_argument, NULL, 'm' },
 		{ "no-seccomp", no_argument, NULL, 'S' },
@@ -90,6 +94,9 @@ static void options_read(int argc, char **argv, struct options *options)
 			break;
 		case 'o':
 			options->orphans = optarg;
+			break;
+		case 'R':
+			options->replace = true;
 			break;
 		case 'a':
 			options->alone = true;
@@ -135,7 +142,7 @@ static bool default_path(char *path, size_t size)
 	return (size_t)snprintf(path, size, "%s/wmap.sock", directory) < size;
 }
 
-static socklen_t address_of(const char *name, struct sockaddr_un *address)
+socklen_t address_of(const char *name, struct sockaddr_un *address)
 {
 	size_t length = strlen(name);
 
@@ -355,6 +362,18 @@ static void prepare(void)
 	trace_to(-1, 0);
 }
 
+/* The one that --socket names, $WMAP_SOCKET, or the user's. */
+static bool replace_there(const struct options *options)
+{
+	const char *name = options->socket ? options->socket :
+					     getenv("WMAP_SOCKET");
+	char path[PATH_MAX];
+
+	if (!name && !default_path(path, sizeof(path)))
+		return false;
+	return replace(name ? name : path);
+}
+
 static int start(struct server *server, struct signals *signals,
 		 struct received *received)
 {
@@ -390,6 +409,8 @@ int main(int argc, char **argv)
 	int error;
 
 	options_read(argc, argv, &options);
+	if (options.replace)
+		return !replace_there(&options);
 	if (!options.alone && !getenv("NOTIFY_SOCKET") && !getenv("LISTEN_FDS"))
 		become_keeper(&options);
 	prepare();
@@ -416,6 +437,8 @@ int main(int argc, char **argv)
 	tell_ready(options.ready_fd);
 	server_run(&server);
 	metrics_end();
+	if (server.replaced)
+		return STATUS_REPLACED;
 	if (*path && *path != '@')
 		unlink(path);
 	return 0;

@@ -23,6 +23,7 @@
 #ifndef WMAPD_H
 #define WMAPD_H
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "internal.h"
@@ -52,7 +53,8 @@ struct server {
 	int spare;	    /* a descriptor for when there is no other */
 	struct post accept; /* more of them */
 	bool accepting;
-	bool ending; /* when the last session has ended */
+	bool replaced; /* by another, which is to be started */
+	bool ending;   /* when the last session has ended */
 	uint64_t sessions_ever;
 	struct wmap_stats past; /* counters of sessions that are over */
 	struct list asked;	/* conn.asked: those who wait to be told */
@@ -208,6 +210,15 @@ struct taken {
 /* All that a predecessor served is served on; @taken is empty then. */
 int takeover(struct server *server, struct list *taken);
 
+/* ---- replace.c, wmapd.c ------------------------------------------------------ */
+
+/* Have the wmapd at this address be replaced; false: it was said why not. */
+bool replace(const char *name);
+
+/* 0: the name is too long. */
+struct sockaddr_un;
+socklen_t address_of(const char *name, struct sockaddr_un *address);
+
 /* ---- server.c -------------------------------------------------------------- */
 
 /* With a predecessor's descriptors, or -1. They are taken over. */
@@ -218,6 +229,11 @@ void server_run(struct server *server);
 void server_end(struct server *server);
 /* Write back what is to be written, and end; clients are left alone. */
 void server_quit(struct server *server);
+/* End now, as it is: a successor goes on. */
+void server_replaced(struct server *server);
+
+#define STATUS_REPLACED 75 /* tells whoever supervises to start another */
+
 void server_ended_one(struct server *server);
 
 /* A reference to the account of a user, or NULL. */

@@ -54,6 +54,50 @@ wait "$server"
 expect "SIGTERM ends it" test $? = 0
 expect "... and its path is gone" test ! -e "$work/socket"
 
+# ---- Killed, and replaced ------------------------------------------------------
+
+# pager: the wmapd that $server keeps
+pager() { pgrep -x -P "$server" wmapd; }
+
+# another PID: there is one, and it is not this one
+another() { test -n "$(pager)" && test "$(pager)" != "$1"; }
+
+says 1 "no wmapd listens there" --replace --socket "$work/socket"
+"$wmapd" --socket "$work/socket" --ready-fd 7 7> >(cat >"$work/ready2") &
+server=$!
+until_true grep -qsx 1 "$work/ready2"
+mkfifo "$work/hold"
+LD_PRELOAD=$preload WMAP_SOCKET=$work/socket \
+	"$programs/hold" "$work/file" 4 <"$work/hold" >"$work/held" &
+holder=$!
+exec 8>"$work/hold"
+expect "a client has something mapped" until_true grep -qsx ready "$work/held"
+was=$(pager)
+timeout 20 "$wmapd" --replace --socket "$work/socket"
+expect "--replace is content" test $? = 0
+expect "... and another wmapd is there" another "$was"
+"$wmap" ps --socket "$work/socket" >"$work/ps"
+expect "... with the client of the one before" \
+	grep -qE "^ +$holder hold +1 " "$work/ps"
+was=$(pager)
+kill -9 "$was"
+expect "kill -9: another one is there" until_true another "$was"
+exec 8>&-
+wait "$holder"
+expect "the client ends well" test $? = 0
+expect "... and what it stored before is in the file" cmp -s <(printf w) \
+	<(dd if="$work/file" bs=1 skip=1 count=1 2>/dev/null)
+kill "$server"
+wait "$server"
+expect "SIGTERM to the keeper ends all of it" test $? = 0
+"$wmapd" --alone --socket "@wmap-test-alone-$$" --ready-fd 7 \
+	7> >(cat >"$work/ready3") &
+server=$!
+until_true grep -qsx 1 "$work/ready3"
+says 1 "no keeper" --replace --socket "@wmap-test-alone-$$"
+kill "$server"
+wait "$server"
+
 # ---- As systemd starts it ---------------------------------------------------------
 
 "$programs/activate" "$work/activated" "$wmapd" >"$work/notified" &
