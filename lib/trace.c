@@ -28,7 +28,8 @@ void trace_line(const char *who, const char *format, va_list args)
 	sys_call(SYS_write, trace_fd, line, n);
 }
 
-static void pager_line(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void pager_line(const char *format,
+							     ...)
 {
 	va_list args;
 
