@@ -184,10 +184,23 @@ void books_write(struct pager *pager, const struct mapping *mapping,
 		    join);
 }
 
+/* Will another mapping write all of [first, end) back when it goes? */
+static bool left_to_another(const struct mapping *except, uint64_t first,
+			    uint64_t end)
+{
+	list_for_each(mapping, &except->object->mappings, struct mapping,
+		      of_object)
+		if (mapping != except && mapping->tracked &&
+		    !mapping->closing && mapping->first <= first &&
+		    mapping_end_page(mapping) >= end)
+			return true;
+	return false;
+}
+
 /*
  * What is to be in the store before [start, end) of a mapping is gone: all of it
- * or, where others go on showing it, what this one may have changed. A fork's
- * child that touched nothing costs no write.
+ * or, where another one goes on showing all of it, what this one may have changed.
+ * A fork's child that touched nothing costs no write.
  */
 static bool changed_pages(const struct mapping *mapping, uint64_t start,
 			  uint64_t end, uint64_t *first, uint64_t *last)
@@ -196,7 +209,7 @@ static bool changed_pages(const struct mapping *mapping, uint64_t start,
 		return false;
 	*first = mapping_page(mapping, max_u64(start, mapping->start));
 	*last = mapping_page(mapping, min_u64(end, mapping->end));
-	if (shown_elsewhere(mapping, *first, *last)) {
+	if (left_to_another(mapping, *first, *last)) {
 		*first = max_u64(*first, mapping->view->low);
 		*last = min_u64(*last, mapping->view->high);
 	}

@@ -13,7 +13,7 @@ says() {
 	local got=$?
 	if [ $got != "$status" ]; then
 		failed "wmap $*: status $got instead of $status"
-	elif ! cat "$work/out" "$work/err" | grep -qF -e "$text"; then
+	elif ! grep -qF -e "$text" "$work/out" "$work/err"; then
 		failed "wmap $*: does not say '$text':"
 		cat "$work/err"
 	else
