@@ -126,17 +126,17 @@ static int allow_some(scmp_filter_ctx filter)
 			      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (!error)
 		error = allow(filter, SCMP_SYS(socket),
-			      SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+			      SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 	if (!error)
 		error = allow(filter, SCMP_SYS(socketpair),
-			      SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+			      SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 	if (!error)
 		error = allow(filter, SCMP_SYS(prctl),
-			      SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+			      SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
 	/* What stdio asks of a terminal; UFFDIO_*, whose type is 0xAA */
 	if (!error)
 		error = allow(filter, SCMP_SYS(ioctl),
-			      SCMP_A1(SCMP_CMP_EQ, TCGETS));
+			      SCMP_A1(SCMP_CMP_EQ, TCGETS, 0));
 	if (!error)
 		error = allow(filter, SCMP_SYS(ioctl),
 			      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, 0xaa00));

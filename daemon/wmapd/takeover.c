@@ -344,7 +344,7 @@ static int adopt(struct all *all, size_t i)
 {
 	struct record *record = &all->records[i];
 
-	switch (record->kind) {
+	switch ((unsigned)record->kind) {
 	case RECORD_OBJECT:
 		return adopt_object(all, record, &all->objects[i]);
 	case RECORD_SPACE:
