@@ -228,6 +228,9 @@ int budget_set(struct pager *pager, uint64_t limit)
 	budget->limit = limit;
 	atomic_store_explicit(&of_process, limit, memory_order_relaxed);
 	pager->staging.keep = min_u64(STAGING_KEPT, limit / 16);
+	if (pager->staging.idle > pager->staging.keep)
+		staging_trim(&pager->staging);
+	pager->ahead_wants = min_u64(pager->ahead_wants, limit / 16);
 	if (!was && budget_is_set(budget))
 		count_all(pager);
 	else if (was && !budget_is_set(budget))
