@@ -55,9 +55,9 @@ static bool bring(struct pager *pager, struct mapping *mapping, uint64_t first,
 {
 	struct fill *fill;
 
-	if (!fill_room(pager, count, true))
+	if (!fill_room(pager, mapping_share(mapping), count, true))
 		return false;
-	fill = fill_create(pager, mapping->object, first, count);
+	fill = fill_create(mapping, first, count);
 	if (!fill)
 		return false;
 	fill->via = mapping;
@@ -96,7 +96,7 @@ static void bring_batch(struct pager *pager, struct mapping *mapping,
 
 	stream->mark = NO_PAGE;
 	for (; n; n -= count, page += (uint64_t)stream->stride * count) {
-		bool held = stream->mark == NO_PAGE && fill_may_hold(pager);
+		bool held = stream->mark == NO_PAGE && fill_may_hold(mapping);
 		uint64_t low = page;
 
 		count = 1;
@@ -131,7 +131,8 @@ static unsigned count_active(const struct ahead *ahead)
 static uint64_t window_max(const struct pager *pager,
 			   const struct mapping *mapping)
 {
-	uint64_t pages = pager->budget.limit >> PAGE_SHIFT;
+	uint64_t pages = share_most(pager, mapping_share(mapping)) >>
+			 PAGE_SHIFT;
 
 	return max_u64(min_u64(WINDOW_MAX,
 			       pages / 32 / count_active(mapping->ahead)),
@@ -139,9 +140,10 @@ static uint64_t window_max(const struct pager *pager,
 }
 
 /* Evicting shall make room for what is read ahead before it is needed. */
-static void want_memory(struct pager *pager, const struct stream *stream)
+static void want_memory(struct pager *pager, const struct mapping *mapping,
+			const struct stream *stream)
 {
-	uint64_t most = pager->budget.limit / 16;
+	uint64_t most = share_most(pager, mapping_share(mapping)) / 16;
 	uint64_t bytes = stream->window << PAGE_SHIFT;
 
 	if (stream->stride == 1 || stream->stride == -1)
@@ -155,7 +157,7 @@ static void go_on(struct pager *pager, struct mapping *mapping,
 {
 	stream->window =
 		min_u64(2 * stream->window, window_max(pager, mapping));
-	want_memory(pager, stream);
+	want_memory(pager, mapping, stream);
 	bring_batch(pager, mapping, stream, stream->window);
 }
 

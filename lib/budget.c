@@ -8,6 +8,7 @@
 #include "pager.h"
 #include "pin.h"
 #include "sys.h"
+#include "window.h"
 
 /* [a] The limit of the pager of this process, as last set; orders nothing. */
 static _Atomic uint64_t of_process = BUDGET_NONE;
@@ -18,6 +19,12 @@ void budget_init(struct pager *pager)
 
 	budget->limit = BUDGET_NONE;
 	pager->staging.keep = STAGING_KEPT;
+	list_init(&budget->shares);
+	list_init(&budget->scarce);
+	share_init(&budget->rest, NULL);
+	list_add(&budget->shares, &budget->rest.link);
+	for (size_t i = 0; i < BUDGET_HASHES; i++)
+		list_init(&budget->hashes[i]);
 	evict_init(pager);
 }
 
@@ -85,7 +92,23 @@ void budget_write_end(struct pager *pager, void *buffer, size_t size)
 	staging_put(&pager->staging, buffer, size);
 }
 
-bool budget_take(struct pager *pager, uint64_t bytes, bool ahead)
+/*
+ * What is left is for what is written, for what is read ahead, for idle buffers,
+ * and for who comes next: so somebody is above its due whenever pages have to go
+ * (evict.c, missing()).
+ */
+#define SMALL ((uint64_t)1 << 20)
+
+uint64_t budget_shared(const struct budget *budget)
+{
+	if (!budget_is_set(budget))
+		return BUDGET_NONE;
+	return budget->limit < SMALL ? budget->limit / 2 :
+				       budget->limit / 4 * 3;
+}
+
+bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
+		 bool ahead)
 {
 	uint64_t limit = budget_limit(pager), used = budget_load(pager);
 
@@ -99,7 +122,8 @@ bool budget_take(struct pager *pager, uint64_t bytes, bool ahead)
 	if (ahead)
 		limit -= limit / 64;
 	if (used + bytes > limit && !ahead) {
-		evict_now(pager, page_up(used + bytes - limit) >> PAGE_SHIFT);
+		evict_now(pager, share,
+			  page_up(used + bytes - limit) >> PAGE_SHIFT);
 		used = budget_load(pager);
 	}
 	evict_kick(pager);
@@ -167,11 +191,27 @@ uint64_t budget_parse(const char *text)
 
 void budget_count(struct object *object, uint64_t index, int by)
 {
-	if (!object->pager)
+	struct pager *pager = object->pager;
+	struct share *share;
+
+	if (!pager)
 		return;
-	object->pager->budget.resident += by;
-	if (budget_is_set(&object->pager->budget))
-		evict_count(object, index, by);
+	pager->budget.resident += by;
+	pager->budget.stuck = false;
+	if (by < 0) {
+		window_remove(object, index);
+		return;
+	}
+	share = share_of_page(object, index);
+	if (share_is_counted(pager, share))
+		window_add(object, index, share);
+}
+
+static void forget_windows(struct object *object)
+{
+	list_for_each(window, &object->windows, struct window, of_object)
+		if (!share_is_counted(object->pager, window->share))
+			window_forget(window);
 }
 
 void budget_forget(struct object *object)
@@ -179,7 +219,8 @@ void budget_forget(struct object *object)
 	if (!object->pager)
 		return;
 	object->pager->budget.resident -= object->n_present;
-	evict_forget(object);
+	list_for_each(window, &object->windows, struct window, of_object)
+		window_destroy(window);
 }
 
 /* From now on its pages are in windows. */
@@ -189,19 +230,24 @@ static void begin_counting(struct object *object)
 	uint64_t cursor = 0;
 
 	while (pages_next(&object->pages, 0, UINT64_MAX, &cursor, &page))
-		if (page_is(page, STATES_PRESENT))
-			evict_count(object, page.index, 1);
+		if (page_is(page, STATES_PRESENT) &&
+		    !window_of(object, page.index))
+			window_add(object, page.index,
+				   share_of_page(object, page.index));
 	if (object->store)
 		store_file_thrifty(object->store);
 }
 
-void budget_adopt(struct pager *pager, struct object *object)
+void budget_adopt(struct pager *pager, struct object *object,
+		  struct share *share)
 {
 	object->pager = pager;
 	list_add(&pager->all, &object->of_pager);
 	pager->budget.resident += object->n_present;
+	object->payer = share;
 	if (budget_is_set(&pager->budget))
 		begin_counting(object);
+	object->payer = NULL;
 }
 
 static void count_all(struct pager *pager)
@@ -213,7 +259,7 @@ static void count_all(struct pager *pager)
 static void stop_counting(struct pager *pager)
 {
 	list_for_each(object, &pager->all, struct object, of_pager)
-		evict_forget(object);
+		forget_windows(object);
 }
 
 int budget_set(struct pager *pager, uint64_t limit)
@@ -223,7 +269,7 @@ int budget_set(struct pager *pager, uint64_t limit)
 
 	if (limit < BUDGET_MIN)
 		return -EINVAL;
-	if (!pin_fits(pager, 0, limit))
+	if (!pin_fit_all(pager, limit))
 		return -ENOMEM;
 	budget->limit = limit;
 	atomic_store_explicit(&of_process, limit, memory_order_relaxed);

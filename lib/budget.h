@@ -9,14 +9,8 @@
  * read begins. Without a limit nothing is kept but two sums.
  *
  * With one, the pages of objects that have a store are kept in windows of 512
- * neighbours (2 MiB), and the windows in two queues:
- *
- *          first page         watch()              judge()
- *   ABSENT ──────────► RESTING ──────► WATCHED ──┬──────────► gone
- *                         ▲                      │ what was used stays
- *                         └──────────────────────┤
- *                            WRITING ◄───────────┘ what was changed is written
- *                               └──► WATCHED         back first
+ * neighbours (2 MiB), each of one payer (share.h), and the windows in two queues
+ * of his (window.h).
  *
  * watch() takes a window out of the page tables, not out of memory; what is used
  * again the MMU brings back by itself, without the pager, and judge() sees it in
@@ -24,9 +18,6 @@
  * whose touches are counted, the oldest window goes first.) So a page that is
  * used stays as long as it is used between the two, and one that is not goes in
  * a run with its neighbours.
- *
- * Invariant: a window in a queue has pages in memory, and n_resting and n_watched
- * are the sums of them.
  */
 #ifndef WMAP_BUDGET_H
 #define WMAP_BUDGET_H
@@ -34,11 +25,8 @@
 #include "internal.h"
 #include "list.h"
 #include "loop.h"
+#include "share.h"
 
-struct object;
-struct pager;
-
-#define BUDGET_NONE   UINT64_MAX
 #define BUDGET_MIN    ((uint64_t)256 << 10)
 #define BUDGET_HASHES 1024
 
@@ -47,20 +35,24 @@ struct budget {
 	uint64_t resident; /* pages in memory */
 	uint64_t coming;   /* pages that reads under way will bring */
 	uint64_t writing;  /* bytes of buffers that are being written */
-	uint64_t pinned;   /* pages */
 	uint64_t peak;	   /* bytes, the most that was used */
-	/* evict.c */
-	struct list resting, watched; /* window.link */
-	uint64_t n_resting, n_watched;
-	uint64_t n_windows;
-	uint64_t n_writing; /* pages being written back to be evicted */
+	/* share.c */
+	struct list shares; /* share.link: of processes with mappings */
+	struct list scarce; /* share.scarce: near to limits of their own */
+	struct share rest;  /* pays for what nobody else does */
+	unsigned n_users;   /* of the processes */
+	/* window.c */
 	struct list hashes[BUDGET_HASHES];
 	struct window *last; /* asked for, or NULL */
-	struct post idle;    /* evicts when there is nothing better to do */
-	bool scheduled;	     /* idle is in the loop's queue */
-	bool stuck;	     /* nothing could go; wait until that changes */
-	struct timer again;  /* when nothing could be evicted */
-	uint64_t evicted;    /* pages */
+	uint64_t clock;	     /* of what comes to its place */
+	/* evict.c */
+	uint64_t n_writing; /* pages being written back to be evicted */
+	uint64_t asked;	    /* times that shares were asked for pages */
+	struct post idle;   /* evicts when there is nothing better to do */
+	bool scheduled;	    /* idle is in the loop's queue */
+	bool stuck;	    /* nothing could go; wait until that changes */
+	struct timer again; /* when nothing could be evicted */
+	uint64_t evicted;   /* pages */
 };
 
 static inline bool budget_is_set(const struct budget *budget)
@@ -74,11 +66,15 @@ void budget_init(struct pager *pager);
 uint64_t budget_used(const struct pager *pager);
 
 /*
- * May @bytes more be used? Evicts what can go at once, if that is needed. What
+ * May @share use @bytes more? Evicts what can go at once, if that is needed. What
  * is only a guess (@ahead) evicts nothing, and leaves the last of the memory to
  * those who sleep.
  */
-bool budget_take(struct pager *pager, uint64_t bytes, bool ahead);
+bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
+		 bool ahead);
+
+/* Bytes that are due to all processes together. */
+uint64_t budget_shared(const struct budget *budget);
 
 /*
  * Writing takes its buffers from a part that reading leaves alone: else what is
@@ -114,8 +110,10 @@ uint64_t budget_most(void);
 /* "256M" in bytes: K, M, G, T; 0 if it is no size, or too large a one. */
 uint64_t budget_parse(const char *text);
 
-/* A new object counts in @pager's budget from now on. */
-void budget_adopt(struct pager *pager, struct object *object);
+/* A new object counts in @pager's budget from now on; @share pays for what it
+   has. */
+void budget_adopt(struct pager *pager, struct object *object,
+		  struct share *share);
 
 /* object.c: a page of an object came (1), or went (-1). */
 void budget_count(struct object *object, uint64_t index, int by);
@@ -125,8 +123,12 @@ void budget_forget(struct object *object);
 
 /* ---- evict.c ---------------------------------------------------------------*/
 
-/* Evict about @pages pages, now; returns how many went. */
-uint64_t evict_now(struct pager *pager, uint64_t pages);
+/* Evict about @pages pages, now; returns how many went. They are those of who is
+   farthest above its due, or of who asks (NULL: nobody). */
+uint64_t evict_now(struct pager *pager, struct share *asking, uint64_t pages);
+
+/* The same, of pages that @share pays for. */
+uint64_t evict_of(struct pager *pager, struct share *share, uint64_t pages);
 
 /* Memory is short, or may be soon: evict in the background. */
 void evict_kick(struct pager *pager);
@@ -135,8 +137,6 @@ void evict_kick(struct pager *pager);
 void evict_soon(struct object *object, uint64_t first, uint64_t end);
 
 void evict_init(struct pager *pager);
-void evict_count(struct object *object, uint64_t index, int by);
-void evict_forget(struct object *object);
 
 /* Are there pages that writing back would set free? */
 bool evict_hopes(const struct pager *pager);

@@ -19,144 +19,10 @@
 #include "pager.h"
 #include "pin.h"
 #include "sys.h"
+#include "window.h"
 
-#define WINDOW_SHIFT 9
-#define WINDOW_PAGES (1u << WINDOW_SHIFT)
-#define SLICE	     128 /* pages evicted at one go in the background */
-#define AGAIN_AFTER  100000000ull /* ns */
-
-enum window_place { WINDOW_RESTING, WINDOW_WATCHED, WINDOW_WRITING };
-
-struct window {
-	struct list link;      /* resting, watched; in none while written */
-	struct list hash;      /* budget.hashes */
-	struct list of_object; /* object.windows */
-	struct object *object; /* a reference only while it is written */
-	uint64_t number;
-	unsigned present; /* pages in memory */
-	unsigned next;	  /* to be judged */
-	enum window_place place;
-	/* in WINDOW_WRITING */
-	struct writeback writeback;
-	unsigned n_writing;
-};
-
-/* ---- Windows ---------------------------------------------------------------*/
-
-static struct list *hash_of(struct budget *budget, const struct object *object,
-			    uint64_t number)
-{
-	uint64_t hash = ((uintptr_t)object >> 6) + number;
-
-	return &budget->hashes[hash * UINT64_C(0x9e3779b97f4a7c15) >> 54];
-}
-
-static struct window *find(struct budget *budget, struct object *object,
-			   uint64_t number)
-{
-	struct window *last = budget->last;
-
-	if (last && last->object == object && last->number == number)
-		return last;
-	list_for_each(window, hash_of(budget, object, number), struct window,
-		      hash)
-		if (window->object == object && window->number == number)
-			return budget->last = window;
-	return NULL;
-}
-
-static uint64_t *sum_of(struct budget *budget, const struct window *window)
-{
-	if (window->place == WINDOW_RESTING)
-		return &budget->n_resting;
-	return window->place == WINDOW_WATCHED ? &budget->n_watched : NULL;
-}
-
-/* Out of its queue, or into one at its end. */
-static void move_to(struct budget *budget, struct window *window,
-		    enum window_place place)
-{
-	uint64_t *sum = sum_of(budget, window);
-
-	if (sum)
-		*sum -= window->present;
-	list_del(&window->link);
-	window->place = place;
-	sum = sum_of(budget, window);
-	if (!sum)
-		return;
-	*sum += window->present;
-	list_add(place == WINDOW_RESTING ? &budget->resting : &budget->watched,
-		 &window->link);
-}
-
-/* NULL: no memory. Its pages are not evicted then. */
-static struct window *create(struct budget *budget, struct object *object,
-			     uint64_t number)
-{
-	struct window *window = mem_alloc(sizeof(*window));
-
-	if (!window)
-		return NULL;
-	list_init(&window->link);
-	window->object = object;
-	window->number = number;
-	window->place = WINDOW_RESTING;
-	list_add(&budget->resting, &window->link);
-	list_add(hash_of(budget, object, number), &window->hash);
-	list_add(&object->windows, &window->of_object);
-	budget->n_windows++;
-	return budget->last = window;
-}
-
-static void destroy(struct budget *budget, struct window *window)
-{
-	uint64_t *sum = sum_of(budget, window);
-
-	if (sum)
-		*sum -= window->present;
-	if (budget->last == window)
-		budget->last = NULL;
-	list_del(&window->link);
-	list_del(&window->hash);
-	list_del(&window->of_object);
-	budget->n_windows--;
-	mem_free(window, sizeof(*window));
-}
-
-void evict_count(struct object *object, uint64_t index, int by)
-{
-	struct budget *budget = &object->pager->budget;
-	uint64_t number = index >> WINDOW_SHIFT, *sum;
-	struct window *window;
-
-	if (!object->store)
-		return;
-	window = find(budget, object, number);
-	if (!window && by > 0)
-		window = create(budget, object, number);
-	if (!window || (by < 0 && !window->present))
-		return;
-	window->present += by;
-	budget->stuck = false;
-	sum = sum_of(budget, window);
-	if (sum)
-		*sum += by;
-	/* One that is written, or judged right now, goes then. */
-	if (!window->present && window->place == WINDOW_RESTING)
-		destroy(budget, window);
-}
-
-void evict_forget(struct object *object)
-{
-	struct budget *budget = &object->pager->budget;
-
-	list_for_each(window, &object->windows, struct window, of_object)
-		if (window->place == WINDOW_WRITING)
-			window->present = 0; /* written() destroys it */
-		else
-			destroy(budget, window);
-}
+#define SLICE	    128		 /* pages evicted at one go in the background */
+#define AGAIN_AFTER 100000000ull /* ns */
 
 /* ---- What is used -----------------------------------------------------------*/
 
@@ -182,7 +48,7 @@ static bool tells(const struct mapping *mapping)
 	       !(mapping_modes(mapping) & UFFDIO_REGISTER_MODE_MINOR);
 }
 
-static void watch(struct budget *budget, struct window *window)
+static void watch(struct window *window)
 {
 	struct part part;
 
@@ -194,22 +60,20 @@ static void watch(struct budget *budget, struct window *window)
 				 (part.end - part.first) << PAGE_SHIFT,
 				 MADV_DONTNEED);
 	window->next = 0;
-	move_to(budget, window, WINDOW_WATCHED);
+	window_move_to(window, WINDOW_WATCHED);
 }
 
 void evict_soon(struct object *object, uint64_t first, uint64_t end)
 {
-	struct budget *budget = &object->pager->budget;
-
 	list_for_each(window, &object->windows, struct window, of_object) {
 		uint64_t at = window->number << WINDOW_SHIFT;
 
 		if (at >= end || at + WINDOW_PAGES <= first ||
-		    window->place == WINDOW_WRITING)
+		    window->place == WINDOW_WRITING ||
+		    window->place == WINDOW_KEPT)
 			continue;
-		watch(budget, window);
-		list_del(&window->link);
-		list_add(budget->watched.next, &window->link);
+		watch(window);
+		window_first(window);
 	}
 }
 
@@ -297,9 +161,14 @@ static void judge_page(struct judgement *judgement, unsigned i)
 	bool used = is_used(&judgement->usage, i) ||
 		    (judgement->pins && pin_holds(window->object, index));
 
-	/* What is not in memory is no obstacle to a run. */
+	/* What is not in memory is no obstacle to a run; what others pay for
+	   is, and stays. */
 	if (!page_is(page, STATES_PRESENT))
 		return;
+	if (!window_has(window, i)) {
+		punch(judgement);
+		return;
+	}
 	if (page.state == PAGE_CLEAN && !used) {
 		if (!judgement->n++)
 			judgement->first = index;
@@ -326,18 +195,13 @@ static void written(struct writeback *writeback)
 		object->error = writeback->error;
 		object->unwritable = time_now() + HEAL_EVERY;
 	}
-	if (!window->present || !budget_is_set(budget)) {
-		destroy(budget, window);
-	} else {
-		move_to(budget, window,
-			writeback->error ? WINDOW_RESTING : WINDOW_WATCHED);
-		if (!writeback->error) {
-			/* first of all: it was judged already */
-			list_del(&window->link);
-			list_add(budget->watched.next, &window->link);
-			window->next = 0;
-		}
-	}
+	/* If all is well it was judged already. */
+	if (!window->present)
+		window_destroy(window);
+	else if (writeback->error)
+		window_move_to(window, WINDOW_RESTING);
+	else
+		window_first(window);
 	evict_kick(pager);
 	fills_feed(pager);
 }
@@ -351,7 +215,7 @@ static void write_back(struct judgement *judgement)
 	struct mapping *mapping =
 		list_first(&object->mappings, struct mapping, of_object);
 
-	move_to(budget, window, WINDOW_WRITING);
+	window_move_to(window, WINDOW_WRITING);
 	window->n_writing = judgement->n_dirty;
 	budget->n_writing += window->n_writing;
 	*writeback = (struct writeback){
@@ -378,14 +242,13 @@ static bool may_write(const struct pager *pager, const struct object *object)
 }
 
 /*
- * Evict what is clean and unused of the first watched window, and write back
- * what is changed and unused. @harsh: whatever is used, too.
+ * Evict what is clean and unused of a watched window, and write back what is
+ * changed and unused. @harsh: whatever is used, too.
  */
-static uint64_t judge(struct pager *pager, uint64_t want, bool harsh)
+static uint64_t judge(struct pager *pager, struct window *window, uint64_t want,
+		      bool harsh)
 {
 	struct budget *budget = &pager->budget;
-	struct window *window =
-		list_first(&budget->watched, struct window, link);
 	struct object *object = window->object;
 	struct judgement judgement = {
 		.pager = pager,
@@ -407,9 +270,9 @@ static uint64_t judge(struct pager *pager, uint64_t want, bool harsh)
 	if (judgement.n_dirty) {
 		write_back(&judgement);
 	} else if (!window->present) {
-		destroy(budget, window);
+		window_destroy(window);
 	} else if (window->next == WINDOW_PAGES) {
-		move_to(budget, window, WINDOW_RESTING);
+		window_move_to(window, WINDOW_RESTING);
 	}
 	mem_free(judgement.dirty, room);
 	return judgement.evicted;
@@ -419,26 +282,79 @@ static uint64_t judge(struct pager *pager, uint64_t want, bool harsh)
 
 /* A quarter of all is watched at a time, so that what is in use has time to
    show it. */
-static void watch_enough(struct budget *budget, uint64_t want)
+static void watch_enough(const struct share *share, uint64_t want)
 {
-	while (!list_empty(&budget->resting) &&
-	       (budget->n_watched < want ||
-		budget->n_watched < budget->n_resting / 3))
-		watch(budget,
-		      list_first(&budget->resting, struct window, link));
+	struct window *window;
+
+	while ((share->n_watched < want ||
+		share->n_watched < share->n_resting / 3) &&
+	       (window = window_oldest(share, WINDOW_RESTING)))
+		watch(window);
 }
 
-uint64_t evict_now(struct pager *pager, uint64_t want)
+uint64_t evict_of(struct pager *pager, struct share *share, uint64_t want)
 {
-	struct budget *budget = &pager->budget;
-	uint64_t evicted = 0, looks = 0, once = budget->n_windows;
+	uint64_t evicted = 0, looks = 0, once = share->n_windows;
+	struct window *window;
 
 	while (evicted < want && looks <= 2 * once) {
-		watch_enough(budget, want - evicted);
-		if (list_empty(&budget->watched))
+		watch_enough(share, want - evicted);
+		window = window_oldest(share, WINDOW_WATCHED);
+		if (!window)
 			break;
-		evicted += judge(pager, want - evicted, looks > once);
+		evicted += judge(pager, window, want - evicted, looks > once);
 		looks++;
+	}
+	return evicted;
+}
+
+/* Pages that it uses above what is due to it. */
+static uint64_t excess(const struct pager *pager, const struct share *share)
+{
+	uint64_t used = share_used(share), due = share_due(pager, share);
+
+	return used > due ? page_up(used - due) >> PAGE_SHIFT : 0;
+}
+
+/* Who gives, of those who were not asked in vain; NULL: nobody. */
+static struct share *find_giver(struct pager *pager, struct share *asking,
+				uint64_t *most)
+{
+	struct budget *budget = &pager->budget;
+	struct share *giver = NULL;
+
+	*most = 0;
+	list_for_each(share, &budget->shares, struct share, link) {
+		uint64_t above;
+
+		if (!(share->n_resting + share->n_watched) ||
+		    share->asked == budget->asked)
+			continue;
+		above = excess(pager, share);
+		if (above > *most) {
+			*most = above;
+			giver = share;
+		}
+	}
+	if (giver || !asking || asking->whole->asked == budget->asked)
+		return giver;
+	*most = UINT64_MAX;
+	return asking->whole;
+}
+
+uint64_t evict_now(struct pager *pager, struct share *asking, uint64_t want)
+{
+	uint64_t evicted = 0, most;
+	struct share *giver;
+
+	pager->budget.asked++;
+	while (evicted < want && (giver = find_giver(pager, asking, &most))) {
+		uint64_t n =
+			evict_of(pager, giver, min_u64(want - evicted, most));
+
+		if (!n)
+			giver->asked = pager->budget.asked;
+		evicted += n;
 	}
 	return evicted;
 }
@@ -460,10 +376,12 @@ static uint64_t reserve(const struct budget *budget)
 static uint64_t missing(const struct pager *pager, unsigned times)
 {
 	const struct budget *budget = &pager->budget;
-	uint64_t limit = budget_limit(pager);
-	uint64_t used = budget_load(pager) + times * reserve(budget) +
-			pager->ahead_wants;
+	uint64_t limit = budget_limit(pager), used;
 
+	if (!budget_is_set(budget))
+		return 0;
+	used = budget_load(pager) + times * reserve(budget) +
+	       pager->ahead_wants;
 	return used > limit ? page_up(used - limit) >> PAGE_SHIFT : 0;
 }
 
@@ -475,17 +393,38 @@ static void evict_again(struct timer *timer)
 	evict_kick(pager);
 }
 
+/* Who has a limit of its own makes room below it; returns how many went. */
+static uint64_t evict_scarce(struct pager *pager, uint64_t *want)
+{
+	uint64_t evicted = 0;
+
+	list_for_each(share, &pager->budget.scarce, struct share, scarce) {
+		uint64_t missing = share_missing(pager, share, 2);
+
+		*want += missing;
+		if (!missing && list_empty(&share->hungry))
+			list_del(&share->scarce);
+		else if (missing)
+			evicted +=
+				evict_of(pager, share, min_u64(missing, SLICE));
+	}
+	return evicted;
+}
+
 static void evict_idle(struct post *post)
 {
 	struct pager *pager = container_of(post, struct pager, budget.idle);
 	struct budget *budget = &pager->budget;
-	uint64_t want = budget_is_set(budget) ? missing(pager, 2) : 0;
-	uint64_t evicted;
+	uint64_t evicted, want = 0, all;
 
 	budget->scheduled = false;
+	evicted = evict_scarce(pager, &want);
+	all = missing(pager, 2);
+	if (all)
+		evicted += evict_now(pager, NULL, min_u64(all, SLICE));
+	want += all;
 	if (!want)
 		return;
-	evicted = evict_now(pager, min_u64(want, SLICE));
 	if (!evicted) {
 		budget->stuck = true;
 		loop_timer_start(pager->loop, &budget->again,
@@ -498,12 +437,19 @@ static void evict_idle(struct post *post)
 	prefetch_pump(pager);
 }
 
+static bool is_short(const struct pager *pager)
+{
+	list_for_each(share, &pager->budget.scarce, struct share, scarce)
+		if (share_missing(pager, share, 1))
+			return true;
+	return missing(pager, 1);
+}
+
 void evict_kick(struct pager *pager)
 {
 	struct budget *budget = &pager->budget;
 
-	if (!budget_is_set(budget) || budget->scheduled || budget->stuck ||
-	    !missing(pager, 1))
+	if (budget->scheduled || budget->stuck || !is_short(pager))
 		return;
 	budget->scheduled = true;
 	loop_idle(pager->loop, &budget->idle);
@@ -513,10 +459,6 @@ void evict_init(struct pager *pager)
 {
 	struct budget *budget = &pager->budget;
 
-	list_init(&budget->resting);
-	list_init(&budget->watched);
-	for (size_t i = 0; i < BUDGET_HASHES; i++)
-		list_init(&budget->hashes[i]);
 	budget->idle.run = evict_idle;
 	timer_init(&budget->again, evict_again);
 }

@@ -28,6 +28,17 @@ void faults_release(struct mapping *mapping)
 
 /* ---- Zeros ---------------------------------------------------------------------*/
 
+/* False: there will be room for them, but not now. */
+static bool take_room(struct pager *pager, struct share *share, uint64_t count)
+{
+	const struct share *full = share_take(pager, share, count, false);
+
+	if (full && share_hopes(full))
+		return false;
+	return budget_take(pager, share, count << PAGE_SHIFT, false) ||
+	       !budget_hopes(pager);
+}
+
 /* A page of an object without a store: nothing to wait for. */
 static void fill_zeros(struct pager *pager, struct mapping *mapping,
 		       uint64_t index, const struct fault *fault)
@@ -39,14 +50,15 @@ static void fill_zeros(struct pager *pager, struct mapping *mapping,
 
 	if (mapping->grain > 1)
 		fill_choose_run(mapping, index, &first, &count);
-	if (!budget_take(pager, count << PAGE_SHIFT, false) &&
-	    budget_hopes(pager) &&
+	if (!take_room(pager, mapping_share(mapping), count) &&
 	    time_now() - fault->since < mapping->deadline) {
 		fault_set_aside(&pager->thirsty, fault);
 		return;
 	}
+	object->payer = mapping_share(mapping);
 	error = fill_put(object, mapping, first, count, nothing, fault->write,
 			 &woken);
+	object->payer = NULL;
 	if (error && error != -ENOENT && error != -ESRCH) {
 		fault_refuse(pager, fault);
 		return;

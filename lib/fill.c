@@ -49,9 +49,11 @@ bool object_absent(const struct object *object, uint64_t index)
 }
 
 /* A run takes its memory twice while it is read. */
-static uint64_t run_most(const struct pager *pager)
+static uint64_t run_most(const struct mapping *mapping)
 {
-	uint64_t limit = pager->budget.limit >> PAGE_SHIFT;
+	uint64_t limit =
+		share_most(mapping->space->pager, mapping_share(mapping)) >>
+		PAGE_SHIFT;
 
 	return max_u64(min_u64(GRAIN_MAX >> PAGE_SHIFT, limit / 16), 1);
 }
@@ -72,7 +74,7 @@ void fill_choose_run(const struct mapping *mapping, uint64_t index,
 	while (to < high && object_absent(mapping->object, to))
 		to++;
 	*first = from;
-	*count = min_u64(to - from, run_most(mapping->object->pager));
+	*count = min_u64(to - from, run_most(mapping));
 	if (*first + *count <= index)
 		*first = index;
 	*count = min_u64(*count, to - *first);
@@ -183,9 +185,11 @@ static void land(struct fill *fill, uint64_t bytes)
 	/* Its store would come after what was changed has been written. */
 	if (fill->via && fill->via->closing)
 		fill->write = false;
+	fill->object->payer = fill->share;
 	if (valid)
 		error = fill_put(fill->object, fill->via, fill->first, valid,
 				 buffer, fill->write, &fill->woken);
+	fill->object->payer = NULL;
 	if (error) {
 		fill->woken = false;
 		fail(fill, error);
@@ -200,6 +204,16 @@ static void land(struct fill *fill, uint64_t bytes)
 			    pages_get(&fill->object->pages, fill->first));
 	resolve_waiters(fill, valid, true);
 	object_sicken(fill->pager, fill->object);
+}
+
+/* It takes memory from now on, or (@by < 0) no more. */
+static void count_coming(struct fill *fill, int by)
+{
+	int64_t buffer = (int64_t)staging_size(fill->io.pub.length) * by;
+	int64_t pages = (int64_t)fill->coming * by;
+
+	fill->pager->budget.coming += pages;
+	share_coming(fill->share, pages, buffer);
 }
 
 static void fill_destroy(struct fill *fill)
@@ -230,7 +244,8 @@ static void unpark(struct fill *fill, int64_t bytes)
 		prefetch_unparked(fill->prefetch);
 	list_del(&fill->link);
 	pager->n_parked--;
-	pager->budget.coming -= fill->coming;
+	share_parked(fill->share, -1);
+	count_coming(fill, -1);
 	if (bytes < 0)
 		unclaim(fill, fill->first);
 	else
@@ -297,13 +312,14 @@ static void settle(struct io *io)
 	if (fill->held && bytes > 0 && list_empty(&fill->waiters)) {
 		fill->parked = true;
 		fill->pager->n_parked++;
+		share_parked(fill->share, 1);
 		fill->bytes = up_to_end(fill, bytes);
 		if (fill->prefetch)
 			prefetch_parked(fill->prefetch);
 		return;
 	}
 	list_del(&fill->link);
-	fill->pager->budget.coming -= fill->coming;
+	count_coming(fill, -1);
 	fill->coming = 0;
 	if (bytes >= 0) {
 		pager_stats(fill->pager, fill->object)->bytes_read +=
@@ -339,29 +355,60 @@ static void let_go(struct io *io)
 	prefetch_pump(pager);
 }
 
-bool fill_room(struct pager *pager, uint64_t count, bool ahead)
+bool fill_may_hold(const struct mapping *mapping)
+{
+	const struct pager *pager = mapping->space->pager;
+	uint64_t most = share_most(pager, mapping_share(mapping));
+
+	return 2 * pager->n_parked < most >> PAGE_SHIFT >> 5;
+}
+
+bool fill_room(struct pager *pager, struct share *share, uint64_t count,
+	       bool ahead)
 {
 	size_t size = count << PAGE_SHIFT;
 
-	return budget_take(pager, size + staging_size(size), ahead);
+	return !share_take(pager, share, count, ahead) &&
+	       budget_take(pager, share, size + staging_size(size), ahead);
 }
 
-/* False: there is no buffer for it now, or no memory. @over: the budget may be
-   exceeded, because nothing will come back to it. */
-static bool begin(struct fill *fill, bool over)
+/* Will there be room for it by itself? */
+static bool hopes(const struct fill *fill)
+{
+	const struct share *full = share_full(fill->share, fill->count);
+
+	return full ? share_hopes(full) : budget_hopes(fill->pager);
+}
+
+/* May it take its memory? If somebody waits, and none will come back: in any
+   case. */
+static bool take_room(struct fill *fill, bool guess)
+{
+	struct pager *pager = fill->pager;
+	bool ahead = fill->prefetch || fill->ahead;
+	struct share *full = share_take(pager, fill->share, fill->count, ahead);
+	uint64_t size = fill->count << PAGE_SHIFT;
+
+	if (full && (guess || share_hopes(full)))
+		return false;
+	return budget_take(pager, fill->share, size + staging_size(size),
+			   ahead) ||
+	       !(guess || budget_hopes(pager));
+}
+
+/* False: there is no buffer for it now, or no memory. */
+static bool begin(struct fill *fill, bool guess)
 {
 	struct pager *pager = fill->pager;
 	size_t size = fill->count << PAGE_SHIFT;
 	void *buffer;
 
-	if (!fill_room(pager, fill->count, fill->prefetch || fill->ahead) &&
-	    !over)
+	if (!take_room(fill, guess))
 		return false;
 	buffer = staging_get(&pager->staging, size);
 	if (!buffer)
 		return false;
 	fill->coming = fill->count;
-	pager->budget.coming += fill->coming;
 	loop_timer_stop(&fill->io.deadline);
 	fill->io.pub.buffer = buffer;
 	fill->io.pub.length = size;
@@ -369,6 +416,7 @@ static bool begin(struct fill *fill, bool over)
 	fill->io.operation = IO_READ;
 	fill->io.done = settle;
 	fill->io.release = let_go;
+	count_coming(fill, 1);
 	io_start(&fill->io, pager->loop, fill->object->store, fill->deadline);
 	return true;
 }
@@ -384,14 +432,46 @@ static void feed_thirsty(struct pager *pager)
 		fault_resolve(pager, fault_take_back(aside));
 }
 
-void fills_feed(struct pager *pager)
+static void feed(struct list *hungry)
 {
-	list_for_each(fill, &pager->hungry, struct fill, waiting) {
-		if (!begin(fill, !budget_hopes(pager)))
+	list_for_each(fill, hungry, struct fill, waiting) {
+		if (!begin(fill, false))
 			return;
 		list_del(&fill->waiting);
 	}
+}
+
+void fills_feed(struct pager *pager)
+{
+	list_for_each(share, &pager->budget.scarce, struct share, scarce)
+		feed(&share->hungry);
+	feed(&pager->hungry);
 	feed_thirsty(pager);
+}
+
+void fills_charge(struct object *object, const struct mapping *via,
+		  const struct share *from, struct share *to)
+{
+	bool waits = false;
+
+	list_for_each(fill, &object->fills, struct fill, link) {
+		if (fill->share != from || (via && fill->via != via))
+			continue;
+		if (fill->coming)
+			count_coming(fill, -1);
+		share_parked(fill->share, -(int64_t)fill->parked);
+		fill->share = to;
+		share_parked(fill->share, fill->parked);
+		if (fill->coming)
+			count_coming(fill, 1);
+		if (list_empty(&fill->waiting))
+			continue;
+		waits = true;
+		list_del(&fill->waiting);
+		list_add(&object->pager->hungry, &fill->waiting);
+	}
+	if (waits)
+		fills_feed(object->pager);
 }
 
 static bool claim(struct object *object, uint64_t first, uint64_t count)
@@ -411,7 +491,7 @@ static bool claim(struct object *object, uint64_t first, uint64_t count)
 
 bool fill_try(struct fill *fill)
 {
-	if (begin(fill, false))
+	if (begin(fill, true))
 		return true;
 	list_del(&fill->link);
 	unclaim(fill, fill->first);
@@ -437,10 +517,11 @@ static void starved(struct timer *timer)
 	give_up(container_of(timer, struct fill, io.deadline), -ETIMEDOUT);
 }
 
-struct fill *fill_create(struct pager *pager, struct object *object,
-			 uint64_t first, uint64_t count)
+struct fill *fill_create(struct mapping *mapping, uint64_t first,
+			 uint64_t count)
 {
 	struct fill *fill = mem_alloc(sizeof(*fill));
+	struct object *object = mapping->object;
 	bool healing = !object_absent(object, first);
 
 	if (!fill)
@@ -449,7 +530,8 @@ struct fill *fill_create(struct pager *pager, struct object *object,
 		mem_free(fill, sizeof(*fill));
 		return NULL;
 	}
-	fill->pager = pager;
+	fill->pager = object->pager;
+	fill->share = mapping_share(mapping);
 	fill->healing = healing;
 	fill->object = object_get(object);
 	fill->first = first;
@@ -466,13 +548,13 @@ struct fill *fill_create(struct pager *pager, struct object *object,
 void fill_go(struct fill *fill)
 {
 	struct pager *pager = fill->pager;
+	struct share *full = share_full(fill->share, fill->count);
+	struct list *hungry = full ? &full->hungry : &pager->hungry;
 
-	bool hopes = budget_hopes(pager);
-
-	if ((list_empty(&pager->hungry) || !hopes) && begin(fill, !hopes))
+	if ((list_empty(hungry) || !hopes(fill)) && begin(fill, false))
 		return;
-	if (hopes) {
-		list_add(&pager->hungry, &fill->waiting);
+	if (hopes(fill)) {
+		list_add(hungry, &fill->waiting);
 		loop_timer_start(pager->loop, &fill->io.deadline,
 				 time_now() + fill->deadline);
 		return;
@@ -490,8 +572,7 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 
 	if (!fault->alone && object_absent(mapping->object, index))
 		fill_choose_run(mapping, index, &first, &count);
-	fill = waiter ? fill_create(pager, mapping->object, first, count) :
-			NULL;
+	fill = waiter ? fill_create(mapping, first, count) : NULL;
 	if (!fill) {
 		mem_free(waiter, sizeof(*waiter));
 		fault_refuse(pager, fault);
@@ -535,8 +616,7 @@ void fills_forget(struct mapping *mapping)
 
 /* ---- Trying again --------------------------------------------------------------*/
 
-static void retry_page(struct pager *pager, struct object *object,
-		       uint64_t index, struct join *join)
+static void retry_page(struct object *object, uint64_t index, struct join *join)
 {
 	struct mapping *mapping =
 		list_first(&object->mappings, struct mapping, of_object);
@@ -547,7 +627,7 @@ static void retry_page(struct pager *pager, struct object *object,
 		object_expose(object, index);
 		return;
 	}
-	fill = fill_create(pager, object, index, 1);
+	fill = fill_create(mapping, index, 1);
 	if (!fill)
 		return;
 	fill->deadline = mapping->deadline;
@@ -570,6 +650,6 @@ void object_retry(struct pager *pager, struct object *object, size_t most,
 			  &indexes, &n))
 		return;
 	for (size_t i = 0; i < n && i < most; i++)
-		retry_page(pager, object, indexes[object->retries++ % n], join);
+		retry_page(object, indexes[object->retries++ % n], join);
 	mem_free(indexes, n * sizeof(*indexes));
 }

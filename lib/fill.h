@@ -16,6 +16,7 @@ struct fill {
 	struct list waiters; /* fault.link */
 	struct pager *pager;
 	struct object *object;
+	struct share *share; /* that pays for it */
 	struct mapping *via; /* NULL: none, or it went */
 	uint64_t first, count;
 	uint64_t coming; /* of these, counted in the budget */
@@ -57,20 +58,18 @@ int fill_put(struct object *object, struct mapping *via, uint64_t first,
 void fill_choose_run(const struct mapping *mapping, uint64_t index,
 		     uint64_t *first, uint64_t *count);
 
-/* May one page more be held back? It takes its memory twice, and cannot be
-   evicted. */
-static inline bool fill_may_hold(const struct pager *pager)
-{
-	return 2 * pager->n_parked < pager->budget.limit >> PAGE_SHIFT >> 5;
-}
+/* May one page more be held back for @mapping? It takes its memory twice, and
+   cannot be evicted. */
+bool fill_may_hold(const struct mapping *mapping);
 
-/* Is there memory for a run that is read? */
-bool fill_room(struct pager *pager, uint64_t count, bool ahead);
+/* Is there memory for a run that is read for @share? */
+bool fill_room(struct pager *pager, struct share *share, uint64_t count,
+	       bool ahead);
 
-/* Claim a run; NULL without memory. The caller sets deadline, via … and lets it
-   go: it begins now, or when there is a buffer. */
-struct fill *fill_create(struct pager *pager, struct object *object,
-			 uint64_t first, uint64_t count);
+/* Claim a run, which @mapping pays for; NULL without memory. The caller sets
+   deadline, via … and lets it go: it begins now, or when there is a buffer. */
+struct fill *fill_create(struct mapping *mapping, uint64_t first,
+			 uint64_t count);
 void fill_go(struct fill *fill);
 
 /* prefetch.c: a read of its list is over; one that is held back has been read,

@@ -23,6 +23,7 @@
  *   io, store/       one transfer of a store, with its deadline; the stores
  *   object           the bytes in memory (a memfd) and the state of each page
  *   space            mappings by address, the uffd, what is done to their pages
+ *   share, window        who pays for which pages, by 512 neighbours
  *   budget, evict, pin   how much may be in memory, and what goes
  *   put, fill, fault     fault → read → page in place
  *   ahead, prefetch      what will be needed, before it is

@@ -47,6 +47,8 @@ struct object {
 	struct list of_pager; /* pager.all */
 	struct list pins;     /* pin.link */
 	struct list windows;  /* window.of_object (budget.h) */
+	struct share
+		*payer; /* of pages that are just being put in place, or NULL */
 	uint64_t unwritable;  /* until then no page is evicted by writing it */
 	struct list mappings; /* mapping.of_object */
 	struct list fills;    /* fill.link: reads under way */

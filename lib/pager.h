@@ -116,6 +116,11 @@ void object_sicken(struct pager *pager, struct object *object);
 /* A buffer came back: begin what waits for one. */
 void fills_feed(struct pager *pager);
 
+/* What is being read of @object, through @via (NULL: through any), that @from
+   was to pay for, @to pays for. */
+void fills_charge(struct object *object, const struct mapping *via,
+		  const struct share *from, struct share *to);
+
 /* prefetch.c: a read has ended, or memory came back: another may begin. */
 void prefetch_pump(struct pager *pager);
 

@@ -3,28 +3,77 @@
 #include "books.h"
 #include "mem.h"
 #include "pin.h"
+#include "window.h"
 
 struct pin {
 	struct list link; /* object.pins */
 	struct space *space;
+	struct share *share; /* that pays */
 	uint64_t first, end; /* pages */
 };
 
-bool pin_fits(const struct pager *pager, uint64_t pages, uint64_t limit)
+/* Of pages: those that may be pinned. */
+static uint64_t most_of(uint64_t limit)
 {
-	return limit == BUDGET_NONE ||
-	       pager->budget.pinned + pages <= (limit >> PAGE_SHIFT) / 4 * 3;
+	return limit == BUDGET_NONE ? UINT64_MAX :
+				      (limit >> PAGE_SHIFT) / 4 * 3;
+}
+
+/* May @share have @pages pinned beside those that it has? */
+static bool fits(const struct pager *pager, const struct share *share,
+		 uint64_t pages)
+{
+	return share->pinned + pages <= most_of(share_most(pager, share)) &&
+	       share->whole->pinned + pages <=
+		       most_of(share_most(pager, share->whole));
+}
+
+bool pin_fit_all(const struct pager *pager, uint64_t limit)
+{
+	list_for_each(share, &pager->budget.shares, const struct share, link)
+		if (share->pinned > most_of(share_part_of(pager, share, limit)))
+			return false;
+	return true;
+}
+
+static const struct pin *find(const struct object *object, uint64_t index)
+{
+	list_for_each(pin, &object->pins, const struct pin, link)
+		if (index >= pin->first && index < pin->end)
+			return pin;
+	return NULL;
+}
+
+struct share *pin_share(const struct object *object, uint64_t index)
+{
+	const struct pin *pin = find(object, index);
+
+	return pin ? pin->share : NULL;
 }
 
 bool pin_holds(const struct object *object, uint64_t index)
 {
-	list_for_each(pin, &object->pins, const struct pin, link)
-		if (index >= pin->first && index < pin->end)
-			return true;
-	return false;
+	const struct pin *pin = find(object, index);
+
+	return pin && fits(object->pager, pin->share, 0);
 }
 
-static int add(struct pager *pager, struct object *object, struct space *space,
+/* What is there already. */
+static void charge(struct object *object, const struct pin *pin)
+{
+	struct page page;
+	uint64_t cursor = 0;
+
+	if (!share_is_counted(object->pager, pin->share))
+		return;
+	while (pages_next(&object->pages, pin->first, pin->end, &cursor, &page))
+		if (page_is(page, STATES_PRESENT)) {
+			window_remove(object, page.index);
+			window_add(object, page.index, pin->share);
+		}
+}
+
+static int add(struct object *object, struct space *space, struct share *share,
 	       uint64_t first, uint64_t end)
 {
 	struct pin *pin = mem_alloc(sizeof(*pin));
@@ -32,24 +81,41 @@ static int add(struct pager *pager, struct object *object, struct space *space,
 	if (!pin)
 		return -ENOMEM;
 	pin->space = space;
+	pin->share = share;
 	pin->first = first;
 	pin->end = end;
 	list_add(&object->pins, &pin->link);
-	pager->budget.pinned += end - first;
+	share_pinned(share, (int64_t)(end - first));
+	charge(object, pin);
 	return 0;
 }
 
+void pin_charge(struct mapping *mapping)
+{
+	list_for_each(pin, &mapping->object->pins, struct pin, link) {
+		int64_t pages = (int64_t)(pin->end - pin->first);
+
+		if (pin->space != mapping->space ||
+		    pin->first >= mapping_end_page(mapping) ||
+		    pin->end <= mapping->first)
+			continue;
+		share_pinned(pin->share, -pages);
+		pin->share = mapping_share(mapping);
+		share_pinned(pin->share, pages);
+	}
+}
+
 /* Without memory for a second piece the upper one is let go, too. */
-static void cut(struct pager *pager, struct object *object, struct pin *pin,
-		uint64_t first, uint64_t end)
+static void cut(struct object *object, struct pin *pin, uint64_t first,
+		uint64_t end)
 {
 	uint64_t upper = pin->end;
 
-	pager->budget.pinned -= pin->end - pin->first;
+	share_pinned(pin->share, -(int64_t)(pin->end - pin->first));
 	pin->end = min_u64(pin->end, max_u64(first, pin->first));
-	pager->budget.pinned += pin->end - pin->first;
+	share_pinned(pin->share, (int64_t)(pin->end - pin->first));
 	if (upper > end)
-		add(pager, object, pin->space, end, upper);
+		add(object, pin->space, pin->share, end, upper);
 	if (pin->end > pin->first)
 		return;
 	list_del(&pin->link);
@@ -63,8 +129,8 @@ void pin_forget(struct mapping *mapping, uint64_t first, uint64_t end)
 	list_for_each(pin, &object->pins, struct pin, link)
 		if (pin->space == mapping->space && pin->first < end &&
 		    pin->end > first)
-			cut(object->pager, object, pin,
-			    max_u64(first, pin->first), min_u64(end, pin->end));
+			cut(object, pin, max_u64(first, pin->first),
+			    min_u64(end, pin->end));
 }
 
 /* What [start, end) has in common with a mapping, in pages. */
@@ -78,6 +144,17 @@ static uint64_t end_in(const struct mapping *mapping, uint64_t end)
 	return mapping_page(mapping, min_u64(end, mapping->end));
 }
 
+static int pin_part(struct mapping *mapping, uint64_t start, uint64_t end)
+{
+	struct share *share = mapping_share(mapping);
+	uint64_t first = first_in(mapping, start);
+
+	end = end_in(mapping, end);
+	if (!fits(mapping->space->pager, share, end - first))
+		return -ENOMEM;
+	return add(mapping->object, mapping->space, share, first, end);
+}
+
 static int pin_all(struct message *message)
 {
 	uint64_t start = message->address, end = message_end(message);
@@ -86,9 +163,7 @@ static int pin_all(struct message *message)
 
 	for_each_in(mapping, message->space, start, end)
 		if (!error)
-			error = add(message->pager, mapping->object,
-				    message->space, first_in(mapping, start),
-				    end_in(mapping, end));
+			error = pin_part(mapping, start, end);
 	return error;
 }
 
@@ -105,7 +180,6 @@ static void unpin_all(struct message *message)
 void pin_change(struct message *message)
 {
 	uint64_t start = message->address, end = message_end(message);
-	struct pager *pager = message->pager;
 	int error = 0;
 
 	if (!space_covers(message->space, start, end)) {
@@ -113,13 +187,10 @@ void pin_change(struct message *message)
 		return;
 	}
 	unpin_all(message); /* what was pinned already counts once */
-	if (message->pin.pin &&
-	    !pin_fits(pager, (end - start) >> PAGE_SHIFT, pager->budget.limit))
-		error = -ENOMEM;
-	else if (message->pin.pin)
+	if (message->pin.pin)
 		error = pin_all(message);
 	if (error)
 		unpin_all(message);
-	evict_kick(pager);
+	evict_kick(message->pager);
 	message_answer(message, error);
 }

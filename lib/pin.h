@@ -3,7 +3,11 @@
  * Pins: ranges of an object that stay in memory whatever the budget
  *
  * A pin belongs to a space and goes with its mapping. Those of one space do not
- * overlap; together all pins have at most three quarters of the budget.
+ * overlap; together they have at most three quarters of what its process has of
+ * the budget (share.h), and of a limit of its own. Should that become less, as
+ * more processes come, pins keep nothing until they fit again.
+ *
+ * What is pinned its pinner pays for.
  */
 #ifndef WMAP_PIN_H
 #define WMAP_PIN_H
@@ -13,13 +17,19 @@
 /* MESSAGE_PIN: answers. */
 void pin_change(struct message *message);
 
-/* Is a page pinned? */
+/* Is a page kept by a pin? */
 bool pin_holds(const struct object *object, uint64_t index);
 
 /* Let go of what @mapping's space has pinned of [first, end). */
 void pin_forget(struct mapping *mapping, uint64_t first, uint64_t end);
 
+/* Who has pinned a page, or NULL. */
+struct share *pin_share(const struct object *object, uint64_t index);
+
+/* What bounds @mapping's pages has changed. */
+void pin_charge(struct mapping *mapping);
+
 /* May the budget be @limit? */
-bool pin_fits(const struct pager *pager, uint64_t pages, uint64_t limit);
+bool pin_fit_all(const struct pager *pager, uint64_t limit);
 
 #endif

@@ -37,11 +37,14 @@ struct prefetch {
 #define PREFETCHES 48 /* reads under way at a time */
 #define TOGETHER   64 /* pages of one read, at most */
 
-static uint64_t between_marks(const struct pager *pager)
+static uint64_t between_marks(const struct mapping *mapping)
 {
-	if (!budget_is_set(&pager->budget))
+	uint64_t most =
+		share_most(mapping->space->pager, mapping_share(mapping));
+
+	if (most == BUDGET_NONE)
 		return UINT64_MAX;
-	return max_u64(pager->budget.limit >> PAGE_SHIFT >> 3, 4);
+	return max_u64(most >> PAGE_SHIFT >> 3, 4);
 }
 
 static bool is_paused(const struct prefetch *prefetch)
@@ -102,9 +105,9 @@ static bool read_run(struct prefetch *prefetch, struct mapping *mapping,
 	struct pager *pager = prefetch->pager;
 	struct fill *fill;
 
-	if (!fill_room(pager, count, true))
+	if (!fill_room(pager, mapping_share(mapping), count, true))
 		return false;
-	fill = fill_create(pager, mapping->object, first, count);
+	fill = fill_create(mapping, first, count);
 	if (!fill)
 		return false;
 	/* Where every touch counts, bringing is not touching. */
@@ -170,13 +173,13 @@ static uint64_t end_of(const struct mapping *mapping, uint64_t end)
 /* One read more; false: not now, or at the end. */
 static bool step(struct prefetch *prefetch)
 {
-	uint64_t most = between_marks(prefetch->pager);
-	uint64_t end = 0, index, count;
+	uint64_t end = 0, index, count, most;
 	struct mapping *mapping = find_next(prefetch, &end);
-	bool held = prefetch->since >= most;
+	bool held;
 
-	if (!mapping ||
-	    (held && (prefetch->hint || !fill_may_hold(prefetch->pager)))) {
+	most = mapping ? between_marks(mapping) : 0;
+	held = prefetch->since >= most;
+	if (!mapping || (held && (prefetch->hint || !fill_may_hold(mapping)))) {
 		prefetch->ended = true;
 		return false;
 	}
@@ -194,13 +197,27 @@ static bool step(struct prefetch *prefetch)
 	return true;
 }
 
-/* Is there nothing that could make room for more? */
-static bool is_hopeless(const struct pager *pager)
+/* Nothing of it could go. */
+static bool is_stuck(const struct share *share)
 {
-	const struct budget *budget = &pager->budget;
+	return !share->n_resting && !share->n_watched && !share_hopes(share);
+}
 
-	return budget_is_set(budget) && !budget_hopes(pager) &&
-	       list_empty(&budget->resting) && list_empty(&budget->watched) &&
+/* Is there nothing that could make room for what it asks for next? */
+static bool is_hopeless(struct prefetch *prefetch)
+{
+	const struct pager *pager = prefetch->pager;
+	uint64_t end;
+	const struct mapping *mapping = find_next(prefetch, &end);
+	const struct share *full;
+
+	if (!mapping)
+		return true;
+	full = share_full(mapping_share(mapping), 1);
+	if (full)
+		return is_stuck(full);
+	return budget_is_set(&pager->budget) && !budget_hopes(pager) &&
+	       is_stuck(mapping_share(mapping)->whole) &&
 	       budget_load(pager) + PAGE > budget_limit(pager);
 }
 
@@ -211,7 +228,8 @@ void prefetch_pump(struct pager *pager)
 		       pager->prefetching < PREFETCHES)
 			if (!step(prefetch))
 				break;
-		prefetch->ended |= !prefetch->pending && is_hopeless(pager);
+		prefetch->ended |= !prefetch->ended && !prefetch->pending &&
+				   is_hopeless(prefetch);
 		look_after(prefetch);
 	}
 }

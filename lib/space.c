@@ -20,6 +20,7 @@ void space_create(struct space *space, int uffd, unsigned features)
 	space->sigbus = space->pagemap = -1;
 	space->stats.size = sizeof(space->stats);
 	list_init(&space->link);
+	share_init(&space->share, NULL);
 }
 
 void space_destroy(struct space *space)
@@ -142,8 +143,6 @@ int space_add(struct space *space, struct mapping *mapping)
 {
 	int error = reserve(space);
 
-	if (!mapping->object->pager)
-		budget_adopt(space->pager, mapping->object);
 	if (error)
 		return error;
 	error = view_create(mapping->object, mapping->first,
@@ -160,6 +159,11 @@ int space_add(struct space *space, struct mapping *mapping)
 	list_init(&mapping->held);
 	list_add(&mapping->object->mappings, &mapping->of_object);
 	insert(space, mapping);
+	if (space->n == 1)
+		share_join(space);
+	if (!mapping->object->pager)
+		budget_adopt(space->pager, mapping->object,
+			     mapping_share(mapping));
 	return 0;
 }
 
@@ -170,6 +174,7 @@ static void free_mapping(struct mapping *mapping)
 	ahead_forget(mapping);
 	pin_forget(mapping, mapping->first, mapping_end_page(mapping));
 	list_del(&mapping->of_object);
+	share_part(mapping);
 	view_put(mapping->view);
 	object_put(object);
 	mem_free(mapping, sizeof(*mapping));
@@ -177,10 +182,14 @@ static void free_mapping(struct mapping *mapping)
 
 void space_remove(struct mapping *mapping)
 {
+	struct space *space = mapping->space;
+
 	assert(list_empty(&mapping->held));
 	ledger_mapping_gone(mapping);
-	take_out(mapping->space, mapping);
+	take_out(space, mapping);
 	free_mapping(mapping);
+	if (!space->n)
+		share_leave(space);
 }
 
 /* Pages of the mapping that its view has and that are present. */
@@ -204,13 +213,15 @@ static int split_plain(struct mapping *lower_part, struct mapping *upper)
 
 	if (error)
 		return error;
-	budget_adopt(lower_part->space->pager, object);
+	budget_adopt(lower_part->space->pager, object, NULL);
 	error = view_create(object, upper->first, mapping_end_page(upper),
 			    &upper->view);
 	if (error)
 		goto err_object;
+	object->payer = mapping_share(lower_part);
 	error = object_split(lower_part->object, object, upper->first,
 			     mapping_end_page(upper));
+	object->payer = NULL;
 	if (error)
 		goto err_view;
 	upper->object = object;
@@ -261,6 +272,7 @@ int space_split(struct mapping *mapping, uint64_t address)
 	insert(mapping->space, mapping);
 	insert(mapping->space, upper);
 	list_add(&upper->object->mappings, &upper->of_object);
+	share_get(upper->part);
 	upper->n_loaded = count_loaded(upper);
 	mapping->n_loaded -= upper->n_loaded;
 	return 0;
@@ -376,9 +388,13 @@ static int copy_mapping(const struct mapping *from, struct space *to)
 	error = copy_object(from, &mapping->object);
 	if (error)
 		goto err_mapping;
+	mapping->part = NULL;
 	error = space_add(to, mapping);
 	if (error)
 		goto err_object;
+	error = share_copy(from, mapping);
+	if (error)
+		return error;
 	if (mapping->flags & MAPPING_COURSE || mapping->object->memfd < 0)
 		return copy_touched(from, mapping);
 	return 0;

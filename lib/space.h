@@ -32,6 +32,7 @@
 
 #include "loop.h"
 #include "object.h"
+#include "share.h"
 
 struct pager;
 struct space;
@@ -61,6 +62,7 @@ struct mapping {
 	bool growing; /* GROWSUP, and the page at end is ours to grow into */
 	uint64_t n_loaded; /* pages that its view has and that are present */
 	uint64_t faults, fills, errors;
+	struct share *part;  /* its own budget's, or NULL */
 	uint32_t slot;	     /* in the ledger */
 	struct ahead *ahead; /* its streams, or NULL (ahead.h) */
 };
@@ -99,6 +101,7 @@ struct space {
 	int sigbus;  /* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;
 	size_t n, room;
+	struct share share;	 /* of the budget */
 	struct ledger *ledger;	 /* its pager's, or NULL */
 	uint64_t id;		 /* in the ledger */
 	struct wmap_stats stats; /* what is counted for this process */
