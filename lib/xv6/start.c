@@ -3,11 +3,12 @@
  * Start: from Linux's main to the program's, on a stack at a low address
  *
  * The kernel has put code and data below 0x80000000 because the program is
- * linked so, and nothing else there but its own heap, which the C library may
- * use and which is no part of the program.
+ * linked so, and nothing else there. Its own heap (brk) would lie there too, up
+ * to 1 GiB higher, as chance has it: the C library must not use it.
  */
 #include <errno.h>
 #include <link.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +187,7 @@ xv6_start(int argc, char **argv, unsigned term, int forks,
 {
 	bool inherited = getenv("XV6_EXEC") != NULL;
 
+	mallopt(M_MMAP_THRESHOLD, 0);
 	rules = rules_of(term);
 	errno = E2BIG;
 	if (argc > ARGUMENTS || bytes_of(argc, argv) > PAGE_BYTES)

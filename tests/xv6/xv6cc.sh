@@ -176,6 +176,30 @@ while read -r start size; do
 done <"$work/parts"
 expect "its parts are two" test "$(wc -l <"$work/parts")" = 2
 prints 0 "$work/large"
+cat >"$work/where.c" <<'END'
+#include "types.h"
+#include "user.h"
+int main(void)
+{
+	char c;
+	if (fork() == 0)
+		exit();
+	wait();
+	printf(1, "%d\n", getpid());
+	read(0, &c, 1);
+	exit();
+}
+END
+"$cc" "$work/where.c" -o "$work/where" || failed "a program that waits"
+mkfifo "$work/in" "$work/pid"
+"$run" "$work/where" <"$work/in" >"$work/pid" &
+exec 3>"$work/in"
+read -r pid <"$work/pid"
+expect "the C library's heap does not lie among it" \
+	test "$(grep -c '\[heap\]' "/proc/$pid/maps")" = 0
+echo >&3
+exec 3>&-
+wait
 "$work/large" >"$work/out"
 expect "it runs by itself too" test "$(cat "$work/out")" = 0
 
