@@ -110,10 +110,10 @@ int call_munmap64(uint64_t addr)
 }
 
 struct info64 {
-	int total_mmaps;
+	uint64_t total_mmaps;
 	uint64_t addr[64];
 	uint64_t length[64];
-	int n_loaded_pages[64];
+	uint64_t n_loaded_pages[64];
 };
 
 int call_getmmapinfo(void *info)
@@ -122,14 +122,14 @@ int call_getmmapinfo(void *info)
 	struct info64 told = { 0 };
 	size_t n = maps_list(&infos);
 
-	told.total_mmaps = (int)n;
+	told.total_mmaps = n;
 	for (size_t i = 0; i < min_u64(n, 64); i++) {
 		told.addr[i] = (uint64_t)infos[i].addr;
 		told.length[i] = rules->whole_pages ? page_up(infos[i].length) :
 						      infos[i].length;
-		told.n_loaded_pages[i] = (int)(rules->common_counts ?
-						       infos[i].resident :
-						       infos[i].loaded);
+		told.n_loaded_pages[i] = rules->common_counts ?
+						 infos[i].resident :
+						 infos[i].loaded;
 	}
 	maps_free(infos, n);
 	if (!copy_out(info, &told, sizeof(told)))

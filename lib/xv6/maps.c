@@ -56,8 +56,8 @@ static uint64_t end_of(const struct wmap_mapping_info *info, bool tight)
 }
 
 /* The lowest place in the window, or 0. */
-static uint64_t first_fit(const struct wmap_mapping_info *infos, size_t n,
-			  uint64_t length, bool tight)
+static uint64_t lowest_fit(const struct wmap_mapping_info *infos, size_t n,
+			   uint64_t length, bool tight)
 {
 	uint64_t at = WINDOW_LOW;
 
@@ -71,11 +71,32 @@ static uint64_t first_fit(const struct wmap_mapping_info *infos, size_t n,
 	return at + length <= WINDOW_HIGH ? at : 0;
 }
 
+static uint64_t lowest(const struct wmap_mapping_info *infos, size_t n,
+		       uint64_t length)
+{
+	uint64_t at = lowest_fit(infos, n, length, false);
+
+	return at ? at : lowest_fit(infos, n, length, true);
+}
+
+/* The highest place, or 0. */
+static uint64_t highest(const struct wmap_mapping_info *infos, size_t n,
+			uint64_t length)
+{
+	uint64_t end = rules->high;
+
+	for (; n && end - maps_end(&infos[n - 1]) < length; n--)
+		end = (uint64_t)infos[n - 1].addr;
+	return end - rules->low >= length ? end - length : 0;
+}
+
+/* Where addresses are not scarce: far from the heap, which grows upwards. */
 static uint64_t choose(uint64_t length)
 {
 	struct wmap_mapping_info *infos;
 	size_t n = maps_list(&infos);
-	uint64_t at = first_fit(infos, n, length, false);
+	uint64_t at = rules->place == PLACE_HINT ? highest(infos, n, length) :
+						   lowest(infos, n, length);
 
 	if (!at)
 		at = first_fit(infos, n, length, true);

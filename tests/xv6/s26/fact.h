@@ -51,11 +51,11 @@ static inline int total(void)
 static inline int loaded(void *address)
 {
 	struct mmapinfo info;
-	int i;
+	uint64 i;
 
 	getmmapinfo(&info);
 	for (i = 0; i < info.total_mmaps; i++)
-		if (info.addr[i] == (uint64)address)
+		if (info.addr[i] == address)
 			return info.n_loaded_pages[i];
 	return -1;
 }

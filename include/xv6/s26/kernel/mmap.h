@@ -15,10 +15,10 @@
 #define MAX_WMMAP_INFO MAX_MMAPS
 
 struct mmapinfo {
-	int total_mmaps;
-	uint64 addr[MAX_MMAPS];
+	uint64 total_mmaps;
+	void *addr[MAX_MMAPS];
 	uint64 length[MAX_MMAPS]; /* bytes, of whole pages */
-	int n_loaded_pages[MAX_MMAPS];
+	uint64 n_loaded_pages[MAX_MMAPS];
 };
 
 #endif
