@@ -89,8 +89,7 @@ static bool set_option(struct options *options, int option, char **argv)
 	}
 }
 
-/* As a path, else as it is found in $PATH. */
-static bool find(const char *name, char path[PATH_MAX])
+bool find_program(const char *name, char path[PATH_MAX])
 {
 	const char *paths = getenv("PATH");
 	char one[PATH_MAX];
@@ -113,7 +112,7 @@ static int run_one(struct options *options, char **argv)
 {
 	char path[PATH_MAX], name[NAME_MAX + 1];
 
-	if (!find(argv[0], path)) {
+	if (!find_program(argv[0], path)) {
 		say("%s: there is no such program", argv[0]);
 		return EXIT_OURS;
 	}

@@ -15,8 +15,9 @@ static const char readme[] =
 	"This is the file README of a small file system.\n"
 	"\n"
 	"It belongs to one run of one program. When the program starts, the\n"
-	"file system holds this file and the program itself; when it ends,\n"
-	"the file system is removed with all that the program has put there.\n"
+	"file system holds this file, the program itself, cat and echo; when it\n"
+	"ends, the file system is removed with all that the program has put\n"
+	"there.\n"
 	"\n"
 	"A program written for xv6, the teaching kernel, looks for a file of\n"
 	"this name when it wants something to read. It may count its words,\n"
@@ -83,11 +84,25 @@ static bool write_file(int directory, const char *name, const char *text)
 	return done;
 }
 
+/* Those of xv6's programs that others execute: the system's do as well. */
+static bool link_programs(int directory)
+{
+	static const char *const names[] = { "cat", "echo" };
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (find_program(names[i], path) &&
+		    symlinkat(path, directory, names[i]) && errno != EEXIST)
+			return false;
+	return true;
+}
+
 bool place_fill(const char *path, const char *program)
 {
 	int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	bool done = directory >= 0 && write_file(directory, "README", readme) &&
-		    !symlinkat(program, directory, base_name(program));
+		    !symlinkat(program, directory, base_name(program)) &&
+		    link_programs(directory);
 
 	if (!done)
 		say("%s: %s", path, strerror(errno));

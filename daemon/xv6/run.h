@@ -51,6 +51,9 @@ bool place_make(char path[PATH_MAX]);
 bool place_fill(const char *path, const char *program);
 void place_remove(const char *path);
 
+/* As a path, else as it is found in $PATH. */
+bool find_program(const char *name, char path[PATH_MAX]);
+
 /* The part of a path behind the last slash. */
 const char *base_name(const char *path);
 
