@@ -62,7 +62,7 @@ static void tell(const struct mapping *mapping, struct wmap_mapping_info *info)
 	info->dev = object->dev;
 	info->ino = object->ino;
 	info->prot = mapping->prot;
-	info->flags = mapping->flags & ~MAPPING_COURSE;
+	info->flags = mapping->flags & ~(MAPPING_COURSE | MAPPING_BOUND);
 	info->grain = mapping->grain << PAGE_SHIFT;
 	info->loaded = mapping->n_loaded;
 	info->resident = count_in(mapping, STATES_PRESENT, object->n_present);

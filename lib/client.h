@@ -85,7 +85,7 @@ void client_inside(void);
 
 struct client_map {
 	uint64_t address, length, offset;
-	int prot, flags; /* WMAP_*, MAPPING_COURSE */
+	int prot, flags; /* WMAP_*, MAPPING_* */
 	int fd;		 /* the caller's, or -1 */
 	uint64_t grain;	 /* pages */
 	uint64_t deadline;

@@ -28,15 +28,18 @@ void faults_release(struct mapping *mapping)
 
 /* ---- Zeros ---------------------------------------------------------------------*/
 
-/* False: there will be room for them, but not now. */
-static bool take_room(struct pager *pager, struct share *share, uint64_t count)
+enum room { ROOM, ROOM_LATER, NO_ROOM };
+
+static enum room take_room(struct pager *pager, struct share *share,
+			   uint64_t count)
 {
 	const struct share *full = share_take(pager, share, count, false);
 
 	if (full && share_hopes(full))
-		return false;
-	return budget_take(pager, share, count << PAGE_SHIFT, false) ||
-	       !budget_hopes(pager);
+		return ROOM_LATER;
+	if (budget_take(pager, share, count << PAGE_SHIFT, false))
+		return ROOM;
+	return budget_hopes(pager) ? ROOM_LATER : NO_ROOM;
 }
 
 /* A page of an object without a store: nothing to wait for. */
@@ -45,14 +48,20 @@ static void fill_zeros(struct pager *pager, struct mapping *mapping,
 {
 	struct object *object = mapping->object;
 	uint64_t first = index, count = 1, before = mapping->n_loaded;
+	enum room room;
 	bool woken;
 	int error;
 
 	if (mapping->grain > 1)
 		fill_choose_run(mapping, index, &first, &count);
-	if (!take_room(pager, mapping_share(mapping), count) &&
+	room = take_room(pager, mapping_share(mapping), count);
+	if (room == ROOM_LATER &&
 	    time_now() - fault->since < mapping->deadline) {
 		fault_set_aside(&pager->thirsty, fault);
+		return;
+	}
+	if (room == NO_ROOM && mapping->flags & MAPPING_BOUND) {
+		fault_refuse(pager, fault);
 		return;
 	}
 	object->payer = mapping_share(mapping);

@@ -37,9 +37,15 @@
 struct pager;
 struct space;
 
-/* mapping.flags, beside WMAP_PRIVATE to WMAP_DIRECT: mapped by the course's calls.
-   Zeros past the end of the file; every touch is counted. */
+/*
+ * mapping.flags, beside WMAP_PRIVATE to WMAP_DIRECT, told to nobody.
+ * COURSE: mapped by the course's calls. Zeros past the end of the file; every
+ *         touch is counted.
+ * BOUND:  the budget is all there is: without room in it a page of zeros is
+ *         refused.
+ */
 #define MAPPING_COURSE 0x10000
+#define MAPPING_BOUND  0x20000
 
 struct mapping {
 	struct list of_object; /* object.mappings */

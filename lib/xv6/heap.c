@@ -13,20 +13,14 @@
 
 /* ---- sbrk --------------------------------------------------------------------*/
 
-static uint64_t in_use(void)
-{
-	return ((program.image_end - program.image) + page_up(program.brk) -
-		HEAP_LOW) /
-		       PAGE_BYTES +
-	       STACK_PAGES;
-}
-
 /* Is there as much physical memory in the machine that xv6 runs on? */
 static bool fits(uint64_t end)
 {
-	uint64_t more = (page_up(end) - page_up(program.brk)) / PAGE_BYTES;
+	uint64_t image = program.image_end - program.image;
+	uint64_t stack = STACK_PAGES * PAGE_BYTES;
 
-	return end <= WINDOW_LOW && in_use() + more <= USER_PAGES;
+	return end <= WINDOW_LOW &&
+	       image + stack + page_up(end) - HEAP_LOW <= rules->memory;
 }
 
 static bool add_pages(uint64_t start, uint64_t end)

@@ -53,10 +53,9 @@ typedef unsigned int uint;
 #define WINDOW_LOW  0x60000000u
 #define WINDOW_HIGH 0x80000000u
 
-/* xv6's physical memory, for user pages, and where the kernel's own ends. */
+/* Where xv6 has the physical memory of programs. */
 #define PHYSICAL_LOW  0x100000u
 #define PHYSICAL_HIGH 0xe000000u
-#define USER_PAGES    ((PHYSICAL_HIGH - 0x400000u) / PAGE_BYTES)
 
 /* ---- Rules (rules.c) ------------------------------------------------------ */
 
@@ -76,6 +75,8 @@ struct rules {
 	uint64_t failure;   /* what a failed map returns */
 	bool whole_pages;   /* lengths are told rounded up */
 	bool common_counts; /* loaded pages belong to the shared memory */
+	uint64_t memory;    /* bytes for a program's ordinary memory … */
+	bool bounded;	    /* … and as many for all that a family maps */
 };
 
 extern const struct rules *rules;

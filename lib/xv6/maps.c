@@ -98,8 +98,6 @@ static uint64_t choose(uint64_t length)
 	uint64_t at = rules->place == PLACE_HINT ? highest(infos, n, length) :
 						   lowest(infos, n, length);
 
-	if (!at)
-		at = first_fit(infos, n, length, true);
 	maps_free(infos, n);
 	return at;
 }
@@ -138,7 +136,7 @@ static uint64_t map_at(const struct wanted *wanted, uint64_t address)
 		.offset = wanted->offset,
 		.prot = PROT_READ | PROT_WRITE,
 		.flags = (int)(wanted->flags & rules->legal) | WMAP_FIXED |
-			 MAPPING_COURSE,
+			 MAPPING_COURSE | (rules->bounded ? MAPPING_BOUND : 0),
 		.fd = -1,
 		.grain = 1,
 	};

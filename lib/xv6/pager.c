@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "internal.h"
 #include "keep.h"
 #include "layer.h"
@@ -38,9 +39,12 @@ static bool set_trace(void)
 static int start(void)
 {
 	char address[KEEP_ADDRESS_SIZE];
-	int life = set_trace() ? keep_start(address) : -ENOMEM;
+	uint64_t limit;
+	int life = -ENOMEM;
 	bool done;
 
+	if (set_trace() && !budget_from_environment(&limit))
+		life = keep_start(address);
 	if (life < 0)
 		return life;
 	done = dup2(life, FD_LIFE) >= 0 && !setenv("WMAP_SOCKET", address, 1);

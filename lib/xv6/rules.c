@@ -9,6 +9,9 @@
 #define MAP_FIXED     WMAP_FIXED
 #define MAP_GROWSUP   WMAP_GROWSUP
 
+/* But for the kernel and its tables. */
+#define X86_MEMORY (PHYSICAL_HIGH - 0x400000)
+
 const struct rules *rules;
 
 static const struct rules terms[] = {
@@ -22,6 +25,7 @@ static const struct rules terms[] = {
 		.forbidden = MAP_PRIVATE,
 		.place = PLACE_REQUIRED,
 		.failure = UINT32_MAX,
+		.memory = X86_MEMORY,
 	},
 	{
 		.name = "s24",
@@ -32,6 +36,7 @@ static const struct rules terms[] = {
 		.one_kind = true,
 		.place = PLACE_IGNORED,
 		.failure = UINT32_MAX,
+		.memory = X86_MEMORY,
 	},
 	{
 		.name = "f23",
@@ -42,6 +47,7 @@ static const struct rules terms[] = {
 		.one_kind = true,
 		.place = PLACE_IGNORED,
 		.failure = UINT64_MAX,
+		.memory = X86_MEMORY,
 	},
 	{
 		.name = "s26",
@@ -56,6 +62,8 @@ static const struct rules terms[] = {
 		.failure = 0,
 		.whole_pages = true,
 		.common_counts = true,
+		.memory = 128 << 20,
+		.bounded = true,
 	},
 };
 

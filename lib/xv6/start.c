@@ -120,6 +120,17 @@ static bool stack_start(void)
 	return stack != MAP_FAILED;
 }
 
+/* The pager's budget is what the term's machine has, or there is none. */
+static bool memory_start(void)
+{
+	char bytes[24];
+
+	if (!rules->bounded)
+		return !unsetenv("WMAP_MEMORY");
+	snprintf(bytes, sizeof(bytes), "%lu", (unsigned long)rules->memory);
+	return !setenv("WMAP_MEMORY", bytes, 1);
+}
+
 /* ---- The program's stack -----------------------------------------------------*/
 
 /* Arguments lie on top, as after xv6's exec. */
@@ -196,6 +207,8 @@ xv6_start(int argc, char **argv, unsigned term, int forks,
 	program.name = base_name(argc ? argv[0] : "?");
 	if (!rules || !stack_start() || !addresses_start())
 		return fail("its addresses below 0x80000000 cannot be had");
+	if (!memory_start())
+		return fail("no environment for the program");
 	if (files_start(inherited) || family_start(inherited))
 		return fail("no descriptors for the program");
 	if (traps_start())

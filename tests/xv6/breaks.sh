@@ -265,6 +265,18 @@ broken "a hint replaces" s26/mapping $maps \
 	's/WMAP_FIXED \|$/WMAP_FIXED | WMAP_REPLACE |/'
 broken "addresses have no end" s26/mapping $rules \
 	"$(rule s26 's/<< 38/<< 46/')"
+broken "TRAPFRAME can be had" s26/heap $rules \
+	"$(rule s26 's/ - 2 \* PAGE_BYTES//')"
+broken "places are chosen low" s26/heap $maps \
+	's/rules->place == PLACE_HINT \?/0 ?/'
+broken "the heap replaces" s26/heap xv6/heap.c \
+	's/MAP_FIXED_NOREPLACE/MAP_FIXED/'
+broken "memory has no end" s26/memory $rules \
+	"$(rule s26 's/.bounded = true,//')"
+broken "and the heap none" s26/memory $rules \
+	"$(rule s26 's/128 << 20/200 << 20/')"
+broken "exec passes nothing on" s26/exec xv6/process.c \
+	's/execv\(file, arguments\)/execv(file, (char *[]){ arguments[0], NULL })/'
 broken "65 mappings" s26/sixty_four $rules "$(rule s26 's/64,/65,/')"
 broken "lengths as asked" s26/info $rules \
 	"$(rule s26 's/.whole_pages = true,//')"
