@@ -53,10 +53,31 @@ struct share *share_of_page(const struct object *object, uint64_t index)
 	return object->payer ? object->payer : share_of(object, NULL);
 }
 
-static bool pays(const struct share *share, const struct object *object)
+/* Is there something to be paid for? */
+static bool is_charged(const struct object *object)
 {
-	list_for_each(mapping, &object->mappings, struct mapping, of_object)
-		if (mapping_share(mapping) == share)
+	return object->pager &&
+	       (!list_empty(&object->windows) || !list_empty(&object->fills));
+}
+
+static bool has_its_share(struct list *link, const struct mapping *mapping)
+{
+	return link != &mapping->object->mappings &&
+	       mapping_share(list_entry(link, struct mapping, of_object)) ==
+		       mapping_share(mapping);
+}
+
+/* Does another mapping of the object have the share of this one? Those of one
+   process often are neighbours. */
+static bool pays_on(const struct mapping *mapping)
+{
+	if (has_its_share(mapping->of_object.next, mapping) ||
+	    has_its_share(mapping->of_object.prev, mapping))
+		return true;
+	list_for_each(other, &mapping->object->mappings, struct mapping,
+		      of_object)
+		if (other != mapping &&
+		    has_its_share(&other->of_object, mapping))
 			return true;
 	return false;
 }
@@ -340,8 +361,10 @@ void share_part(struct mapping *mapping)
 {
 	struct object *object = mapping->object;
 	struct share *share = mapping_share(mapping), *heir;
+	bool over = is_charged(object) && !pays_on(mapping);
 
-	if (object->pager && !pays(share, object)) {
+	list_del(&mapping->of_object);
+	if (over) {
 		heir = share_of(object, mapping->space);
 		list_for_each(window, &object->windows, struct window,
 			      of_object)

@@ -125,7 +125,7 @@ int share_bound_process(struct space *space, uint64_t limit);
 void share_get(struct share *part);
 int share_copy(const struct mapping *from, struct mapping *to);
 
-/* @mapping no longer shows its object, and is in no list of it: what it paid for
+/* @mapping shows its object no longer, and leaves its list: what it paid for
    others pay for from now on. */
 void share_part(struct mapping *mapping);
 

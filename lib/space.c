@@ -173,7 +173,6 @@ static void free_mapping(struct mapping *mapping)
 
 	ahead_forget(mapping);
 	pin_forget(mapping, mapping->first, mapping_end_page(mapping));
-	list_del(&mapping->of_object);
 	share_part(mapping);
 	view_put(mapping->view);
 	object_put(object);
