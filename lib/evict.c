@@ -411,6 +411,15 @@ static uint64_t evict_scarce(struct pager *pager, uint64_t *want)
 	return evicted;
 }
 
+/* Does somebody wait for memory? He may need more than is kept free. */
+static bool is_awaited(const struct pager *pager)
+{
+	list_for_each(share, &pager->budget.scarce, struct share, scarce)
+		if (!list_empty(&share->hungry))
+			return true;
+	return !list_empty(&pager->hungry) || !list_empty(&pager->thirsty);
+}
+
 static void evict_idle(struct post *post)
 {
 	struct pager *pager = container_of(post, struct pager, budget.idle);
@@ -423,7 +432,7 @@ static void evict_idle(struct post *post)
 	if (all)
 		evicted += evict_now(pager, NULL, min_u64(all, SLICE));
 	want += all;
-	if (!want)
+	if (!want && !is_awaited(pager))
 		return;
 	if (!evicted) {
 		budget->stuck = true;
@@ -442,7 +451,7 @@ static bool is_short(const struct pager *pager)
 	list_for_each(share, &pager->budget.scarce, struct share, scarce)
 		if (share_missing(pager, share, 1))
 			return true;
-	return missing(pager, 1);
+	return missing(pager, 1) || is_awaited(pager);
 }
 
 void evict_kick(struct pager *pager)
