@@ -294,23 +294,30 @@ static bool must_wait(struct pager *pager, struct message *message)
 }
 
 /* Who made an object pays for it. */
-static void charge(struct object *object, const struct space *space)
+static void charge(struct object *object, struct space *space)
 {
 	if (object->memfd < 0 || object->account ||
 	    !list_empty(&object->mappings))
 		return;
 	object->account = account_get(space->account);
-	if (object->account)
-		object->account->n_objects++;
+	if (!object->account)
+		return;
+	object->account->n_objects++;
+	list_add(&space->made, &object->of_maker);
+	object->made = &space->n_made;
+	space->n_made++;
 }
 
-/* May this process have one more? The file, if it has one, is let go. */
+/* May this process have one more? The file, if it has one, is let go. One process
+   alone leaves a quarter of what its user may have to the others. */
 static int check_quota(const struct message *message)
 {
 	const struct account *account = message->space->account;
 	bool plain = message->map.file < 0 && message->map.flags & WMAP_PRIVATE;
 
-	if (plain || !account || account->n_objects < account->objects_max)
+	if (plain || !account ||
+	    (account->n_objects < account->objects_max &&
+	     message->space->n_made < account->objects_max / 4 * 3))
 		return 0;
 	store_file_close(message->map.file);
 	return -EMFILE;

@@ -57,6 +57,7 @@ static int create(struct wmap_store *store, int memfd, struct object **result)
 	list_init(&object->writebacks);
 	list_init(&object->sick);
 	list_init(&object->of_pager);
+	list_init(&object->of_maker);
 	list_init(&object->windows);
 	list_init(&object->pins);
 	pages_init(&object->pages);
@@ -145,6 +146,9 @@ void object_put(struct object *object)
 		sys_call(SYS_close, object->memfd);
 	if (object->account)
 		object->account->n_objects--;
+	list_del(&object->of_maker);
+	if (object->made)
+		--*object->made;
 	account_put(object->account);
 	wmap_store_put(object->store);
 	pages_destroy(&object->pages);

@@ -68,6 +68,8 @@ struct object {
 	unsigned writing; /* runs being written back, within their deadline */
 	unsigned writers; /* in write(2) to the file: no run is begun */
 	struct account *account; /* charged with it, or NULL */
+	struct list of_maker;	 /* space.made, while that one lives */
+	size_t *made;		 /* its n_made, or NULL */
 	struct post *stalled; /* their messages, until no run is on its way */
 	struct list sick;     /* pager.sick, if it has pages in ERROR */
 	size_t retries;	      /* tries to read such pages again */

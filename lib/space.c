@@ -20,6 +20,7 @@ void space_create(struct space *space, int uffd, unsigned features)
 	space->sigbus = space->pagemap = -1;
 	space->stats.size = sizeof(space->stats);
 	list_init(&space->link);
+	list_init(&space->made);
 	share_init(&space->share, NULL);
 }
 
@@ -32,6 +33,10 @@ void space_destroy(struct space *space)
 		sys_call(SYS_close, space->pagemap);
 	if (space->uffd >= 0)
 		sys_call(SYS_close, space->uffd);
+	list_for_each(object, &space->made, struct object, of_maker) {
+		list_del(&object->of_maker);
+		object->made = NULL;
+	}
 	account_put(space->account);
 	mem_free(space->entries, space->room * sizeof(*space->entries));
 }

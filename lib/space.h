@@ -97,7 +97,9 @@ struct space {
 	struct watch faults;	 /* of uffd */
 	struct account *account; /* its user's, or NULL */
 	size_t n_max;		 /* mappings that it may have; 0: any number */
-	struct post more;	 /* to read on */
+	struct list made;	 /* object.of_maker: charged for it */
+	size_t n_made;
+	struct post more; /* to read on */
 	bool more_due;
 	void (*over)(struct space *space); /* of who waits for more to come */
 	bool home;			   /* the pager's own process's */
