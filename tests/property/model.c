@@ -44,7 +44,7 @@ struct slot {
 
 static struct model {
 	uint64_t random;
-	unsigned step;
+	unsigned step, features;
 	const char *doing;
 	char *window;
 	unsigned pieces;
@@ -357,7 +357,8 @@ static void copy_by_system_call(void)
 	char bytes[WMAP_PAGE_SIZE];
 	int pair[2];
 
-	if (expected_signal(source, PROT_READ) ||
+	if (!(model.features & WMAP_FEATURE_KERNEL_FAULTS) ||
+	    expected_signal(source, PROT_READ) ||
 	    expected_signal(target, PROT_WRITE))
 		return;
 	memcpy(bytes, expected(source), PAGE);
@@ -430,6 +431,7 @@ static const struct {
 
 static void begin(void)
 {
+	ck_assert_int_eq(wmap_start(&model.features), 0);
 	model.window = memory_free_range(PAGES(WINDOW));
 	for (unsigned i = 0; i < SUBJECTS; i++) {
 		struct subject *subject = &model.subjects[i];

@@ -145,7 +145,9 @@ int main(void)
 			    4);
 	tcase_add_test(facts, above_sixteen_the_lowest_sixteen_are_told);
 	tcase_add_test(facts, a_large_length_is_not_cut_off);
-	tcase_add_test(facts, the_struct_may_lie_in_an_untouched_mapping);
+	if (facts_possible(WMAP_FEATURE_KERNEL_FAULTS))
+		tcase_add_test(facts,
+			       the_struct_may_lie_in_an_untouched_mapping);
 	tcase_add_loop_test(facts, a_bad_pointer_is_efault, 0, 4);
 	return facts_run(facts);
 }
