@@ -101,14 +101,23 @@ static bool add_directory(struct tests *tests, const char *path)
 	return done;
 }
 
+/* The term of that name, or NULL. */
+static const char *find_term(const char *name)
+{
+	static const char *const terms[] = { "f24", "s24", "f23", "s26" };
+
+	for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++)
+		if (!strcmp(name, terms[i]))
+			return terms[i];
+	return NULL;
+}
+
 /* The directory of the tests; its name may be a term's. */
 static bool find_tests(struct tests *tests, const char *path)
 {
-	static const char *const terms[] = { "f24", "s24", "f23", "s26" };
 	char directory[PATH_MAX];
 	bool one = is_file(path), done;
 
-	tests->term = tests->how->term ? tests->how->term : "f24";
 	if (!realpath(path, directory))
 		return false;
 	if (one) {
@@ -117,9 +126,11 @@ static bool find_tests(struct tests *tests, const char *path)
 	} else {
 		done = add_directory(tests, directory);
 	}
-	for (size_t i = 0; i < 4 && !tests->how->term; i++)
-		if (!strcmp(base_name(directory), terms[i]))
-			tests->term = terms[i];
+	tests->term = tests->how->term;
+	if (!tests->term)
+		tests->term = find_term(base_name(directory));
+	if (!tests->term)
+		tests->term = "f24";
 	return done;
 }
 
@@ -219,22 +230,24 @@ static bool compare(FILE *to, const char *path, int output)
 	return same;
 }
 
-/* Of what the compiler said, the first line that has an error. */
+/* Of what the compiler said, the first line that has an error, else the last. */
 static void tell_error(FILE *to, int messages)
 {
 	struct text text;
-	const char *at, *end;
+	const char *at, *end, *line = NULL;
 
 	fputs("does not compile", to);
 	if (!read_text(messages, &text))
 		return;
 	for (at = text.start; at < text.end; at = end + 1) {
 		end = line_end(at, text.end);
-		if (!memmem(at, (size_t)(end - at), "error", 5))
-			continue;
-		fprintf(to, ": %.*s", (int)(end - at), at);
-		return;
+		line = at;
+		if (memmem(at, (size_t)(end - at), "error", 5))
+			break;
 	}
+	if (line)
+		fprintf(to, ": %.*s", (int)(line_end(line, text.end) - line),
+			line);
 }
 
 static bool compile_or_tell(const struct tests *tests, const struct test *test,
@@ -411,12 +424,20 @@ int check(const struct check *how, const char *path)
 
 	if (!with.jobs)
 		with.jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	if (how->term && !find_term(how->term)) {
+		say("--term %s: it is one of f24, s24, f23, s26", how->term);
+		return EXIT_OURS;
+	}
 	if (!find_compiler(&tests)) {
 		say("xv6cc is not beside this command");
 		return EXIT_OURS;
 	}
-	if (!find_tests(&tests, path) || !tests.n) {
-		say("%s: %s", path, tests.n ? strerror(errno) : "no tests");
+	if (!find_tests(&tests, path)) {
+		say("%s: %s", path, strerror(errno));
+		return EXIT_OURS;
+	}
+	if (!tests.n) {
+		say("%s: no tests", path);
 		return EXIT_OURS;
 	}
 	if (!place_make(tests.work))

@@ -113,7 +113,9 @@ static int run_one(struct options *options, char **argv)
 	char path[PATH_MAX], name[NAME_MAX + 1];
 
 	if (!find_program(argv[0], path)) {
-		say("%s: there is no such program", argv[0]);
+		say("%s: %s", argv[0],
+		    access(argv[0], F_OK) ? "there is no such program" :
+					    "no program; has xv6cc made it?");
 		return EXIT_OURS;
 	}
 	snprintf(name, sizeof(name), "%s", base_name(path));

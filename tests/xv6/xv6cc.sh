@@ -34,6 +34,8 @@ says 2 "which one?" x.c --term
 says 2 "which file?" x.c -o
 says 2 "no such option" --mop x.c
 says 1 "there is no such file" none.c
+says 1 "there is no such file" "$work"
+CC=nocc says 1 "nocc is not found" "$0"
 
 # ---- A program in a directory with a difficult name, from another one ----------
 

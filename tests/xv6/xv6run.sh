@@ -49,6 +49,9 @@ says 125 "value is missing" --timeout
 says 125 "not a number" --timeout 0 x
 says 125 "not a number" --jobs x --check .
 says 125 "no tests" --check "$TMPDIR"
+says 125 "No such file" --check "$TMPDIR/none"
+says 125 "one of f24, s24, f23, s26" --check --term f25 "$TMPDIR"
+says 125 "has xv6cc made it?" "$0"
 clean "nothing run"
 
 # ---- Surroundings -----------------------------------------------------------------
@@ -282,3 +285,6 @@ timeout -s INT -k 20 2 "$run" --check "$tests" >"$work/out"
 clean "--check, interrupted"
 
 finish
+CC=nocc "$run" --check "$tests/good.c" >"$work/out" 2>"$work/err"
+expect "why there is no program" \
+	grep -q "does not compile: xv6cc: nocc is not found" "$work/out"
