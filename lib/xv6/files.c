@@ -201,15 +201,15 @@ static uint64_t offset_of(int real)
 	return offset > 0 ? (uint64_t)offset : 0;
 }
 
-/* Of a pipe what is there is taken, without waiting for more. */
-static bool is_file(int real)
+static bool is(int real, mode_t kind)
 {
 	struct stat stat;
 
-	return !fstat(real, &stat) && S_ISREG(stat.st_mode);
+	return !fstat(real, &stat) && (stat.st_mode & S_IFMT) == kind;
 }
 
-/* What was stored to a mapping of the file is read, as mmap(2) has it. */
+/* What was stored to a mapping of the file is read, as mmap(2) has it. Of a pipe
+   what is there is taken, without waiting for more. */
 int call_read(int fd, void *buffer, int n)
 {
 	int real = files_real(fd), done = 0;
@@ -226,7 +226,7 @@ int call_read(int fd, void *buffer, int n)
 		if (now < 0)
 			return done ? done : -1;
 		done += (int)now;
-	} while (done < n && now == (ssize_t)piece && is_file(real));
+	} while (done < n && now == (ssize_t)piece && is(real, S_IFREG));
 	return done;
 }
 
@@ -238,6 +238,8 @@ static ssize_t write_some(int real, const char *buffer, size_t n)
 
 	if (!wmap_file_any())
 		return write(real, buffer, n);
+		if (now < 0 && is(real, S_IFDIR))
+			return directory_read(real, buffer, n);
 	before = wmap_file_before_write(real);
 	done = write(real, buffer, n);
 	wmap_file_after_write(real, before, offset,
@@ -271,7 +273,7 @@ int call_write(int fd, const void *buffer, int n)
 
 int call_open(const char *path, int how)
 {
-	int flags = how & (O_RDONLY | O_WRONLY | O_RDWR);
+	int flags = how & O_WRONLY ? O_WRONLY : how & O_RDWR;
 	char name[PATH_MAX];
 
 	if (!files_path(path, name, sizeof(name)))

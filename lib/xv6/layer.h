@@ -8,7 +8,7 @@
  *   entry.c      onto the layer's own stack
  *      ▼
  *   ulib.c, print.c, heap.c             xv6's user library
- *   files.c, process.c                  xv6's system calls, on Linux's
+ *   files.c, directory.c, process.c     xv6's system calls, on Linux's
  *   maps.c  ──── rules.c                a term's rules over the native library
  *   frames.c ─── family.c               va2pa: real frames, renumbered
  *   pager.c                             one pager for a family of processes
@@ -126,6 +126,9 @@ int files_real(int fd);
 
 /* After exec the descriptors are there. */
 int files_start(bool inherited);
+
+/* What there is of a directory, up to @n bytes; -1: it is none (directory.c). */
+int directory_read(int real, void *buffer, int n);
 
 /* As Linux has to name it: in the file system whose root is $XV6_ROOT. */
 bool files_path(const char *path, char *result, size_t size);

@@ -314,6 +314,10 @@ broken "errors go elsewhere" f24/print xv6/files.c \
 	's/fd \? STDOUT_FILENO : STDIN_FILENO/fd/'
 broken "open truncates" f24/files xv6/files.c \
 	's/flags \|= O_CREAT;/flags |= O_CREAT | O_TRUNC;/'
+broken "directories cannot be read" f24/directory xv6/files.c \
+	's/is\(real, S_IFDIR\)/false/'
+broken "what is for writing is for both" f24/directory xv6/files.c \
+	's/how & O_WRONLY \? O_WRONLY : how & O_RDWR/how \& O_RDWR ? O_RDWR : how \& O_WRONLY/'
 broken "SIGPIPE" f24/pipes xv6/trap.c 's/signal\(SIGPIPE, SIG_IGN\);.*//'
 broken "32 processes" f24/processes xv6/family.c 's/(define PROCESSES) 64/\1 32/'
 broken "kill kills nobody" f24/processes xv6/process.c \
