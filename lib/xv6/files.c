@@ -19,6 +19,18 @@
 #include "client.h"
 #include "internal.h"
 #include "layer.h"
+#include "maps.h"
+
+/* The page above a mapping that grows: its touch is growth, or a stray one. */
+static void grow(const void *buffer)
+{
+	struct wmap_mapping_info info = { .size = sizeof(info) };
+	uint64_t page = page_down((uint64_t)buffer);
+
+	if (!wmap_mapping_find((void *)(page - PAGE_BYTES), &info) &&
+	    info.flags & WMAP_GROWSUP && maps_end(&info) == page)
+		(void)*(volatile const char *)buffer;
+}
 
 /*
  * Where the pager gets faults of user mode only, the kernel would find EFAULT in
@@ -31,8 +43,11 @@ static size_t touch(const void *buffer, size_t size, bool write)
 	volatile char *byte;
 	void *start;
 
-	if (client_features() & WMAP_FEATURE_KERNEL_FAULTS ||
-	    !wmap_range_ours(buffer, size))
+	if (client_features() & WMAP_FEATURE_KERNEL_FAULTS)
+		return size;
+	if (rules->legal & WMAP_GROWSUP)
+		grow(buffer);
+	if (!wmap_range_ours(buffer, size))
 		return size;
 	if (wmap_range_next(buffer, 1, &start, &piece)) {
 		byte = start;
@@ -223,6 +238,8 @@ int call_read(int fd, void *buffer, int n)
 	do {
 		piece = touch((char *)buffer + done, (size_t)(n - done), true);
 		now = read(real, (char *)buffer + done, piece);
+		if (now < 0 && is(real, S_IFDIR))
+			return directory_read(real, buffer, n);
 		if (now < 0)
 			return done ? done : -1;
 		done += (int)now;
@@ -238,8 +255,6 @@ static ssize_t write_some(int real, const char *buffer, size_t n)
 
 	if (!wmap_file_any())
 		return write(real, buffer, n);
-		if (now < 0 && is(real, S_IFDIR))
-			return directory_read(real, buffer, n);
 	before = wmap_file_before_write(real);
 	done = write(real, buffer, n);
 	wmap_file_after_write(real, before, offset,

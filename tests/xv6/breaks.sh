@@ -150,7 +150,7 @@ broken "code can be written" f24/literal $start \
 	's/^	return madvise/	mprotect((void *)start, end - start, 7);\n&/'
 broken "the kernel's touch is none" f24/kernel_touch $start \
 	's/show_start\(\);/& setenv("WMAP_KERNEL_WITHOUT", "device,kernel_faults", 1);/' \
-	xv6/files.c 's/client_features\(\) & WMAP_FEATURE_KERNEL_FAULTS \|\|/1 ||/'
+	xv6/files.c 's/client_features\(\) & WMAP_FEATURE_KERNEL_FAULTS\)/1)/'
 
 # ---- Unmapping ------------------------------------------------------------------------
 

@@ -197,6 +197,36 @@ if command -v setpriv >"$work/out" && [ "$(id -u)" = 0 ]; then
 	expect "that says why" grep -q "CAP_SYS_ADMIN" "$work/err"
 fi
 
+# ---- An ordinary user's faults ------------------------------------------------------------
+
+cat >"$work/above.c" <<'END'
+#include "types.h"
+#include "user.h"
+#include "mmap.h"
+int main(void)
+{
+	char *m = mmap((void *)0x60000000, 4096, PROT_READ | PROT_WRITE,
+		       MAP_ANON | MAP_SHARED | MAP_GROWSUP | MAP_FIXED, -1, 0);
+	int fd = open("README", 0);
+
+	printf(1, "%d ", read(fd, m + 4000, 100));
+	printf(1, "%d ", read(fd, m + 8192, 100));
+	printf(1, "%d\n", read(fd, m + 10 * 4096, 100));
+#ifdef FORK
+	fork();
+#endif
+	exit();
+}
+END
+for fork in -UFORK -DFORK; do
+	"$cc" --term f23 $fork "$work/above.c" -o "$work/above" || failed above
+	for without in "" device,kernel_faults; do
+		WMAP_KERNEL_WITHOUT=$without "$run" "$work/above" >"$work/out"
+		expect "a mapping grows into what read is given ($fork, without '$without')" \
+			grep -qx "100 100 -1" "$work/out"
+	done
+done
+
 # ---- Memory -------------------------------------------------------------------------------
 
 program memory <<'END'
@@ -272,6 +302,9 @@ expect "in order" test "$(sed -n '4p;5p' "$work/out" | cut -c7-13 | tr -d ' ')" 
 test_10"
 clean --check
 expect "one test" "$run" --check "$tests/good.c"
+CC=nocc "$run" --check "$tests/good.c" >"$work/out" 2>"$work/err"
+expect "why there is no program" \
+	grep -q "does not compile: xv6cc: nocc is not found" "$work/out"
 rm "$tests"/{long,nothing,wrong,test_2}.c
 expect "all pass: status 0" "$run" --check "$tests"
 mkdir "$work/s26"
@@ -285,6 +318,3 @@ timeout -s INT -k 20 2 "$run" --check "$tests" >"$work/out"
 clean "--check, interrupted"
 
 finish
-CC=nocc "$run" --check "$tests/good.c" >"$work/out" 2>"$work/err"
-expect "why there is no program" \
-	grep -q "does not compile: xv6cc: nocc is not found" "$work/out"
