@@ -4,7 +4,8 @@
  *
  *   wmap run ──fork──► program, with the preload library in each process
  *      │  ▲                │
- *      │  └── $WMAP_REPORT ◄┘ a temporary file, appended to at every exit
+ *      │  └── $WMAP_REPORT ◄┘ a temporary file, appended to at every exit,
+ *      │                     by the process, else by wmapd
  *      └──► the summary, --json
  *
  *   say          messages

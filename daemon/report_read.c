@@ -223,15 +223,22 @@ static bool add_report(struct figures *figures, const struct item *items,
 	return true;
 }
 
-static bool add_up(struct figures *figures, const struct items *items)
+static bool is_obituary(const struct item *item)
 {
-	const struct item *item = items->items, *end = item + items->n;
+	return item->head.report == RECORD_OBITUARY;
+}
+
+/* What processes of one number told, and how many of them did. */
+static bool add_told(struct figures *figures, const struct item *item,
+		     const struct item *end, size_t *told)
+{
 	const struct item *counted = NULL;
 	size_t n;
 
-	for (; item < end; item += n) {
+	for (*told = 0; item < end; item += n) {
 		n = report_length(item, (size_t)(end - item));
-		if (counted && same_process(counted, item))
+		if (is_obituary(item) ||
+		    (counted && same_process(counted, item)))
 			continue;
 		if (!is_complete(item, n)) {
 			figures->unreadable++;
@@ -240,6 +247,46 @@ static bool add_up(struct figures *figures, const struct items *items)
 		if (!add_report(figures, item, n))
 			return false;
 		counted = item;
+		++*told;
+	}
+	return true;
+}
+
+/* The processes that did not. As many obituaries are passed over as there were
+   that told; the first ones: who executes another program has told, and who is
+   killed is the last of its number. */
+static bool add_untold(struct figures *figures, const struct item *item,
+		       const struct item *end, size_t told)
+{
+	size_t n;
+
+	for (; item < end; item += n) {
+		n = report_length(item, (size_t)(end - item));
+		if (!is_obituary(item) || !is_complete(item, n))
+			continue;
+		if (told) {
+			told--;
+			continue;
+		}
+		if (!add_report(figures, item, n))
+			return false;
+	}
+	return true;
+}
+
+static bool add_up(struct figures *figures, const struct items *items)
+{
+	const struct item *item = items->items, *next;
+	size_t told;
+
+	for (; item < items->items + items->n; item = next) {
+		next = item;
+		while (next < items->items + items->n &&
+		       next->head.pid == item->head.pid)
+			next++;
+		if (!add_told(figures, item, next, &told) ||
+		    !add_untold(figures, item, next, told))
+			return false;
 	}
 	return true;
 }

@@ -117,7 +117,6 @@ static bool set_environment(const struct spawn *spawn, const struct kept *kept)
 	char *names = kept_names(kept);
 
 	unsetenv("LD_PRELOAD");
-	unsetenv("WMAP_REPORT");
 	unsetenv("WMAP_SOCKET");
 	return names && setenv("NOTIFY_SOCKET", spawn->notify, 1) == 0 &&
 	       setenv("LISTEN_FDNAMES", names, 1) == 0 &&

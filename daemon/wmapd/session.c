@@ -46,6 +46,7 @@ void session_put(struct session *session)
 
 	if (--session->references)
 		return;
+	obituary_end(session);
 	telling_add(&server->past, &space->stats);
 	list_del(&session->link);
 	space->account->n_sessions--;
@@ -165,6 +166,7 @@ void session_end(struct session *session)
 	struct message *message = &session->end;
 
 	session->ending = true;
+	obituary_begin(session);
 	unwatch(session);
 	session_adopted(session);
 	while (!list_empty(&session->promises))

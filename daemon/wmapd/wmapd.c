@@ -424,6 +424,7 @@ int main(int argc, char **argv)
 	signals.patient = options.private;
 	if (start(&server, &signals, &received))
 		return 1;
+	server.report = options.private ? getenv("WMAP_REPORT") : NULL;
 	server.pager->refusing = options.orphans &&
 				 !strcmp(options.orphans, "sigbus");
 	if (options.metrics && !metrics_start(&server, options.metrics))

@@ -11,6 +11,7 @@
  *   session    one client process: its space, its connections, its end
  *   request    what each kind of request does
  *   telling    what wmap ps asks: who is served, and how
+ *   obituary   what wmap run shall know of who does not tell it
  *   metrics    the same in sums, for Prometheus; a thread, and off by default
  *   notify     readiness and descriptors, for whoever supervises (systemd's
  *              protocol)
@@ -56,6 +57,7 @@ struct server {
 	bool replaced; /* by another, which is to be started */
 	bool ending;   /* when the last session has ended */
 	uint64_t sessions_ever;
+	const char *report;	/* `wmap run`'s file, or NULL */
 	struct wmap_stats past; /* counters of sessions that are over */
 	struct list asked;	/* conn.asked: those who wait to be told */
 	struct timer tell;
@@ -80,6 +82,8 @@ struct session {
 	bool embryo; /* of a fork: no process is attached yet */
 	bool ending;
 	struct message end;
+	uint64_t died;	     /* ns, if its obituary is written; else 0 */
+	uint64_t obituaries; /* mappings in it */
 	struct list adopted; /* objects that moved in, until ATTACH */
 	struct list
 		promises; /* of FILE_WRITTEN, by those who said FILE_WRITING */
@@ -186,6 +190,12 @@ void telling_stats(const struct session *session, struct wmap_stats *stats);
 
 /* Add counters and latencies, not what there is now. */
 void telling_add(struct wmap_stats *to, const struct wmap_stats *from);
+
+/* ---- obituary.c ------------------------------------------------------------ */
+
+/* What is mapped, before it is unmapped; and what was counted, behind that. */
+void obituary_begin(struct session *session);
+void obituary_end(struct session *session);
 
 /* ---- metrics.c ------------------------------------------------------------- */
 

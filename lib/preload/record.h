@@ -19,6 +19,10 @@
 
 #define RECORD_MAGIC 0x31706d77u /* "wmp1" */
 
+/* Told by wmapd, of every process that it served: counts if that has told
+   nothing, as who was killed, or has only what it inherited by fork. */
+#define RECORD_OBITUARY 0u
+
 enum record_kind { RECORD_MAPPING = 1, RECORD_PROCESS = 2 };
 
 struct record {
@@ -26,8 +30,10 @@ struct record {
 	uint32_t size; /* of all of it, in bytes; a multiple of 8. The last 8
 			  are born again */
 	uint32_t kind;
-	uint32_t report;    /* counts the reports of a process, from 1 */
-	uint64_t pid, born; /* together they name the process */
+	uint32_t report;    /* counts the reports of a process, from 1; or
+			       RECORD_OBITUARY */
+	uint64_t pid, born; /* together they name the process; of an obituary
+			       the moment of its end */
 };
 
 struct record_mapping {

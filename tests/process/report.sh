@@ -49,6 +49,18 @@ under_wmap run "$touch_pages" -w a.dat 0 1
 expect "bytes written back at exit" \
 	test "$(field bytes_written run.json)" = 8192
 
+# Of who does not tell wmapd does: killed, or with what it inherited.
+under_wmap run bash -c "'$touch_pages' -k a.dat 9 2 40; '$touch_pages' a.dat 4; \
+	exec '$touch_pages' -k a.dat 60 5"
+expect "a killed process is told of" tell "$work/a.dat" 64 3
+expect "... beside one that was not" tell "$work/a.dat" 64 1
+expect "... and one that was another before" tell "$work/a.dat" 64 2
+expect "... each of them once" test "$(field processes run.json)" = 3
+expect "... and what it read" grep -q '^	"faults": 6,' run.json
+under_wmap run "$touch_pages" -f a.dat 50 8
+expect "a child that has its parent's mapping" \
+	test "$(grep -cF '"loaded_pages": 2' run.json)" = 2
+
 # Which files are ours.
 "$wmap" run --map '*/b.*' --json run.json -- \
 	sh -c "'$touch_pages' a.dat 1; '$touch_pages' b.dat 1 2" \
@@ -110,6 +122,7 @@ expect "all in JSON" test 40 = "$(grep -c '"file"' run.json)"
 expect "all processes" test "$(field processes run.json)" = 40
 expect "the list is capped" grep -q '… and 24 more files' run.err
 expect "the biggest first" grep -q "  41 .*many40" <(sed -n 3p run.err)
+sed -n 1,4p run.err
 under_wmap run "$programs/mapping" maps_many "$work/file"
 expect "a thousand mappings of a file" grep -q '(1000 times)' run.err
 expect "... in JSON one by one" test 1000 = "$(grep -c '"file"' run.json)"

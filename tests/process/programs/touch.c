@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * touch [-u] [-p] [-w] FILE PAGE…
+ * touch [-u] [-p] [-w] [-k] [-f] FILE PAGE…
  *
  * Maps the file, reads a byte of each page, in this order; with -w stores one.
- * Then unmaps all of it (-u), or the upper half (-p), or nothing.
+ * Then unmaps all of it (-u), or the upper half (-p), or nothing; or kills itself
+ * (-k). With -f a child does the same before, with what it inherits.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -46,6 +49,8 @@ int main(int argc, char **argv)
 	if (i >= argc)
 		return 2;
 	p = map(argv[i++], &length);
+	if (strchr(option, 'f') && fork())
+		wait(NULL);
 	for (; i < argc; i++) {
 		size_t at = strtoul(argv[i], NULL, 10) * PAGE;
 
@@ -54,6 +59,8 @@ int main(int argc, char **argv)
 		else
 			printf("%d\n", p[at]);
 	}
+	if (strchr(option, 'k'))
+		raise(SIGKILL);
 	if (strchr(option, 'u'))
 		return munmap((char *)(uintptr_t)p, length);
 	if (strchr(option, 'p'))
