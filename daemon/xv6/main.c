@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* xv6run: the command line */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,11 +142,20 @@ static int check_all(struct options *options, char **paths)
 	return status;
 }
 
+/* Who has closed one of them means: nothing to read, nobody to tell. */
+static void open_standard(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDWR);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = { .run.console = STDOUT_FILENO };
 	int option;
 
+	open_standard();
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) !=
 	       -1) {

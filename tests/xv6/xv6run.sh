@@ -77,6 +77,11 @@ expect "status 0" test $? = 0
 printf 'a b c 3 0\nown 0\nline one\nline two\n' >"$work/expected"
 expect "arguments, files and the console" cmp "$work/expected" "$work/out"
 expect "nothing on standard error" test ! -s "$work/err"
+"$run" "$work/surroundings" a b <&- >"$work/out" 2>"$work/err"
+printf 'a b 3 0\nown 0\n' >"$work/expected"
+expect "nothing to read" cmp "$work/expected" "$work/out"
+"$run" "$work/surroundings" a b </dev/null >&- 2>"$work/err"
+expect "nowhere to print to" test $? = 0
 clean surroundings
 
 program stray <<'END'
