@@ -3,7 +3,7 @@
 # What an installed tree has: the libraries, the headers, the manual pages, and
 # two ways to find them, CMake's and pkg-config's, both relocatable. Static
 # linking is a set of its own, so that users of the shared library need no
-# liburing to build against.
+# liburing, liblz4 and libzstd to build against.
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/wmap TYPE INCLUDE FILES_MATCHING PATTERN "*.h")

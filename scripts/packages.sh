@@ -63,5 +63,5 @@ packages_need() {
 # packages_need_build PACKAGE... : what every build needs, and these
 packages_need_build() {
 	packages_need gcc libc6-dev binutils cmake ninja-build pkgconf \
-		liburing-dev libmicrohttpd-dev libseccomp-dev "$@"
+		liburing-dev liblz4-dev libzstd-dev libmicrohttpd-dev libseccomp-dev "$@"
 }
