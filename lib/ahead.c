@@ -42,7 +42,7 @@ static struct stream *oldest(struct stream *streams, unsigned n)
 /* The end of what @mapping shows and the store has. */
 static uint64_t end_of(const struct mapping *mapping)
 {
-	int64_t length = store_length(mapping->object->store);
+	int64_t length = store_length(object_source(mapping->object));
 
 	if (length < 0)
 		return 0;
@@ -81,7 +81,7 @@ static uint64_t run_of(const struct stream *stream,
 		uint64_t next = page + (uint64_t)stream->stride * count;
 
 		if (next < mapping->first || next >= end ||
-		    !object_absent(mapping->object, next))
+		    !object_readable(mapping->object, next))
 			break;
 		count++;
 	}
@@ -102,7 +102,7 @@ static void bring_batch(struct pager *pager, struct mapping *mapping,
 		count = 1;
 		if (page < mapping->first || page >= end)
 			break;
-		if (!object_absent(mapping->object, page))
+		if (!object_readable(mapping->object, page))
 			continue;
 		if (!held)
 			count = run_of(stream, mapping, page, n, end);
@@ -253,7 +253,8 @@ static void consider(struct pager *pager, struct mapping *mapping,
 
 static bool is_wanted(const struct mapping *mapping)
 {
-	return !(mapping->flags & MAPPING_COURSE) && mapping->object->store &&
+	return !(mapping->flags & MAPPING_COURSE) &&
+	       object_source(mapping->object) &&
 	       mapping->advice != WMAP_ADVICE_RANDOM && !mapping->closing;
 }
 

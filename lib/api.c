@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The calls of wmap_*: arguments checked, errno set */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -251,6 +252,23 @@ int wmap_memory_set(size_t bytes)
 		error = -EINVAL;
 	if (!error)
 		error = client_call(&message);
+	return api_result(error);
+}
+
+int wmap_swap_set(const char *where)
+{
+	char copy[PATH_MAX + 8];
+	struct message message = { .kind = MESSAGE_SWAP, .swap.where = copy };
+	int error = where ? 0 : -EINVAL;
+
+	if (!error && strlen(where) >= sizeof(copy))
+		error = -ENAMETOOLONG;
+	if (!error)
+		error = client_start();
+	if (!error) {
+		strcpy(copy, where);
+		error = client_call(&message);
+	}
 	return api_result(error);
 }
 

@@ -4,6 +4,7 @@
 
 #include "books.h"
 #include "pin.h"
+#include "swap.h"
 #include "sys.h"
 
 void message_answer(struct message *message, int result)
@@ -48,6 +49,16 @@ static void memory(struct message *message)
 		       budget_set(message->pager, message->memory.limit));
 }
 
+static void swap(struct message *message)
+{
+	struct pager *pager = message->pager;
+	int error = swap_set(pager->swapout.swap, message->swap.where);
+
+	if (!error)
+		swapout_retry(pager);
+	message_answer(message, error);
+}
+
 static void prefetch(struct message *message)
 {
 	message_answer(message,
@@ -69,6 +80,7 @@ static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
 	[MESSAGE_LIST] = books_list,
 	[MESSAGE_STATS] = books_stats,
 	[MESSAGE_MEMORY] = memory,
+	[MESSAGE_SWAP] = swap,
 	[MESSAGE_PIN] = pin_change,
 	[MESSAGE_PREFETCH] = prefetch,
 	[MESSAGE_PREFETCH_WAIT] = prefetch_wait,
@@ -79,6 +91,8 @@ static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
 	[MESSAGE_FILE_WRITING] = books_file_writing,
 	[MESSAGE_FILE_WRITTEN] = books_file_written,
 	[MESSAGE_FILE_LENGTH] = books_file_length,
+	[MESSAGE_UNDO] = swapout_undo,
+	[MESSAGE_REDO] = swapout_redo,
 	[MESSAGE_LEAVE] = books_leave,
 	[MESSAGE_STAY] = books_stay,
 	[MESSAGE_ABANDON] = books_abandon,

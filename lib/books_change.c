@@ -40,7 +40,8 @@ static void describe(struct mapping *mapping, struct message *message)
 				     << PAGE_SHIFT;
 	message->move.modes = mapping_modes(mapping);
 	message->move.shared = mapping->shared;
-	message->move.inherit = mapping->object->memfd < 0;
+	message->move.inherit = mapping->object->memfd < 0 &&
+				!mapping->unforked;
 }
 
 /* What does not reach the mapping's end can only stay as it is. */
@@ -100,6 +101,7 @@ static int move_elsewhere(struct mapping *mapping,
 	fills_forget(mapping);
 	error = space_move(mapping, message->move.new_address,
 			   message->move.new_length);
+	mapping->moving |= !error;
 	uffd_wake(space->uffd, start, end - start);
 	return error;
 }
@@ -194,9 +196,11 @@ static int protect_again(struct space *space, const struct message *message)
 	struct mapping *mapping;
 	int error = 0;
 
-	for_each_in(mapping, space, message->address, message_end(message))
+	for_each_in(mapping, space, message->address, message_end(message)) {
+		mapping->moving = false;
 		if (mapping->tracked && !error)
 			error = mapping_protect_clean(mapping);
+	}
 	return error;
 }
 

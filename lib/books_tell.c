@@ -140,6 +140,9 @@ void books_stats(struct message *message)
 	stats->memory_peak = max_u64(pager->budget.peak, stats->memory);
 	pager->budget.peak = stats->memory;
 	stats->evicted = pager->budget.evicted;
+	stats->swapped_out = pager->swapout.out;
+	stats->swapped_in = pager->swapout.in;
+	stats->swap_errors = pager->swapout.errors;
 	message_answer(message, 0);
 }
 

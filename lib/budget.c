@@ -7,6 +7,7 @@
 #include "budget.h"
 #include "pager.h"
 #include "pin.h"
+#include "swap.h"
 #include "sys.h"
 #include "window.h"
 
@@ -33,7 +34,8 @@ uint64_t budget_used(const struct pager *pager)
 	const struct budget *budget = &pager->budget;
 
 	return ((budget->resident + budget->coming) << PAGE_SHIFT) +
-	       pager->staging.out + pager->staging.idle;
+	       pager->staging.out + pager->staging.idle + pager->swapout.held +
+	       swap_buffers(pager->swapout.swap);
 }
 
 static void note_peak(struct pager *pager, uint64_t bytes)

@@ -136,7 +136,7 @@ void client_inside(void)
 
 /* What has no form on a socket. */
 #define THREADS_ONLY \
-	(1u << MESSAGE_MEMORY | 1u << MESSAGE_PREFETCH | \
+	(1u << MESSAGE_MEMORY | 1u << MESSAGE_SWAP | 1u << MESSAGE_PREFETCH | \
 	 1u << MESSAGE_PREFETCH_WAIT | 1u << MESSAGE_PIN)
 
 static int call(enum way by, struct message *message)
@@ -214,6 +214,7 @@ static bool hold_calls(void)
 
 /* No call changes what is mapped. Under starting. */
 static bool gated;
+static bool swapless; /* nothing is in swap, until the fork is over */
 
 static bool is_anything_mapped(void)
 {
@@ -226,13 +227,15 @@ static bool is_anything_mapped(void)
  * A thread cannot page for two processes. A fork from within a call (in a signal
  * handler, or in the pager itself) finds it as it is.
  */
-static void move_out(void)
+static void move_out(int in_swap)
 {
 	const struct hints *new_hints;
 	bool can = features & WMAP_FEATURE_POISON; /* by another process */
 	int error = can ? -EDEADLK : -EOPNOTSUPP;
 
-	if (can && gated && hold_calls())
+	if (in_swap)
+		error = in_swap;
+	else if (can && gated && hold_calls())
 		error = thread_move_out(&new_hints);
 	if (!error) {
 		atomic_store_explicit(&hints, new_hints, memory_order_release);
@@ -253,13 +256,17 @@ bool client_before_fork(void)
 		gate_close(0);
 	} else if (way == THREAD && is_anything_mapped()) {
 		gated = !depth && gate_close(PATIENCE);
-		move_out();
+		swapless = gated;
+		move_out(gated ? thread_before_fork() : -EDEADLK);
 	}
 	return way == REMOTE;
 }
 
 void client_in_parent(void)
 {
+	if (swapless && way == THREAD)
+		thread_in_parent();
+	swapless = false;
 	if (gated)
 		gate_open();
 	pthread_mutex_unlock(&starting);

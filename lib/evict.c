@@ -11,6 +11,9 @@
  * Taking a window out of the page tables (MADV_DONTNEED of shared memory) loses
  * nothing either: the memfd has the bytes, and the kernel keeps the marks of
  * write-protected pages.
+ *
+ * Private anonymous pages are in windows too, but are not watched: they leave
+ * (swapout.h), and those that are used come back before they are written.
  */
 #include <sys/mman.h>
 
@@ -131,7 +134,21 @@ struct judgement {
 	unsigned n_dirty;
 	uint64_t first, end; /* the run to be punched */
 	unsigned n;	     /* pages in it that are in memory */
+	uint64_t left;	     /* pages that were taken out of their mapping */
 };
+
+/* Private anonymous pages leave by themselves (swapout.h). */
+static void take_out(struct judgement *judgement)
+{
+	uint64_t n;
+
+	for (uint64_t i = judgement->first; i < judgement->end; i += n) {
+		n = swapout_take(judgement->window->object, i,
+				 judgement->end - i);
+		judgement->left += n;
+		n = max_u64(n, 1);
+	}
+}
 
 static void punch(struct judgement *judgement)
 {
@@ -141,6 +158,10 @@ static void punch(struct judgement *judgement)
 	if (!judgement->n)
 		return;
 	judgement->n = 0;
+	if (object->memfd < 0) {
+		take_out(judgement);
+		return;
+	}
 	if (object_punch(object, first, end - first))
 		return;
 	for (uint64_t i = first; i < end; i++) {
@@ -161,10 +182,13 @@ static void judge_page(struct judgement *judgement, unsigned i)
 	bool used = is_used(&judgement->usage, i) ||
 		    (judgement->pins && pin_holds(window->object, index));
 
-	/* What is not in memory is no obstacle to a run; what others pay for
-	   is, and stays. */
-	if (!page_is(page, STATES_PRESENT))
+	/* What is not in memory is no obstacle to a run that is punched; what
+	   others pay for is, and stays. */
+	if (!page_is(page, STATES_PRESENT)) {
+		if (window->object->memfd < 0)
+			punch(judgement);
 		return;
+	}
 	if (!window_has(window, i)) {
 		punch(judgement);
 		return;
@@ -245,8 +269,8 @@ static bool may_write(const struct pager *pager, const struct object *object)
  * Evict what is clean and unused of a watched window, and write back what is
  * changed and unused. @harsh: whatever is used, too.
  */
-static uint64_t judge(struct pager *pager, struct window *window, uint64_t want,
-		      bool harsh)
+static void judge(struct pager *pager, struct window *window, uint64_t want,
+		  bool harsh)
 {
 	struct budget *budget = &pager->budget;
 	struct object *object = window->object;
@@ -263,7 +287,7 @@ static uint64_t judge(struct pager *pager, struct window *window, uint64_t want,
 	if (object->n_dirty && may_write(pager, object))
 		judgement.dirty = mem_alloc(room);
 	while (window->next < WINDOW_PAGES &&
-	       judgement.evicted + judgement.n < want)
+	       judgement.evicted + judgement.left + judgement.n < want)
 		judge_page(&judgement, window->next++);
 	punch(&judgement);
 	budget->evicted += judgement.evicted;
@@ -275,7 +299,6 @@ static uint64_t judge(struct pager *pager, struct window *window, uint64_t want,
 		window_move_to(window, WINDOW_RESTING);
 	}
 	mem_free(judgement.dirty, room);
-	return judgement.evicted;
 }
 
 /* ---- Evicting ----------------------------------------------------------------*/
@@ -294,18 +317,23 @@ static void watch_enough(const struct share *share, uint64_t want)
 
 uint64_t evict_of(struct pager *pager, struct share *share, uint64_t want)
 {
-	uint64_t evicted = 0, looks = 0, once = share->n_windows;
+	struct budget *budget = &pager->budget;
+	uint64_t before = budget->evicted, due = swapout_due(pager);
+	uint64_t looks = 0, once = share->n_windows;
 	struct window *window;
 
-	while (evicted < want && looks <= 2 * once) {
-		watch_enough(share, want - evicted);
+	while (due < want && looks <= 2 * once) {
+		watch_enough(share, want - due);
 		window = window_oldest(share, WINDOW_WATCHED);
 		if (!window)
 			break;
-		evicted += judge(pager, window, want - evicted, looks > once);
+		judge(pager, window, want - due, looks > once);
+		due = budget->evicted - before + swapout_due(pager);
 		looks++;
 	}
-	return evicted;
+	if (budget->evicted - before < want)
+		swapout_write(pager, want - (budget->evicted - before));
+	return budget->evicted - before;
 }
 
 /* Pages that it uses above what is due to it. */

@@ -5,17 +5,16 @@
  *   nothing is mapped there       woken: it looks again, and gets SIGSEGV
  *   a page of zeros               put in place at once
  *   ABSENT                        a fill begins; its first waiter
+ *   LEAVING                       taken back, as long as it is not written
  *   FILLING                       set aside, in the fill's waiters
  *   in memory                     shown, or its protection lifted: it is dirty
  *   ERROR                         SIGBUS
  */
 #include "ahead.h"
 #include "fill.h"
+#include "swap.h"
 #include "sys.h"
 #include "trace.h"
-
-/* What an anonymous page is filled with. */
-static const char nothing[GRAIN_MAX] __attribute__((aligned(4096)));
 
 void faults_release(struct mapping *mapping)
 {
@@ -65,7 +64,7 @@ static void fill_zeros(struct pager *pager, struct mapping *mapping,
 		return;
 	}
 	object->payer = mapping_share(mapping);
-	error = fill_put(object, mapping, first, count, nothing, fault->write,
+	error = fill_put(object, mapping, first, count, NULL, fault->write,
 			 &woken);
 	object->payer = NULL;
 	if (error && error != -ENOENT && error != -ESRCH) {
@@ -136,12 +135,14 @@ static void resolve_in(struct pager *pager, struct mapping *mapping,
 		resolve_present(pager, mapping, page, fault);
 	else if (fault->protected)
 		fault_wake(fault); /* it went meanwhile: a missing page now */
+	else if (page.state == PAGE_LEAVING)
+		swapout_rescue(pager, mapping, index, fault);
 	else if (page.state == PAGE_FILLING)
 		join_fill(pager, mapping, index, fault);
 	else if (pager->refusing || (page.state == PAGE_ERROR &&
 				     !(mapping->flags & MAPPING_COURSE)))
 		fault_refuse(pager, fault);
-	else if (!object->store)
+	else if (!object->store && !swap_has(object->swap, index))
 		fill_zeros(pager, mapping, index, fault);
 	else
 		fill_start(pager, mapping, index, fault);

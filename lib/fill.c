@@ -10,6 +10,7 @@
 #include "ahead.h"
 #include "fill.h"
 #include "mem.h"
+#include "swap.h"
 
 /* ---- Setting aside -----------------------------------------------------------*/
 
@@ -48,6 +49,19 @@ bool object_absent(const struct object *object, uint64_t index)
 	return pages_get(&object->pages, index).state == PAGE_ABSENT;
 }
 
+bool object_readable(const struct object *object, uint64_t index)
+{
+	return object_absent(object, index) &&
+	       (object->store || swap_has(object->swap, index));
+}
+
+/* Like the page of a fault: in swap, or not. */
+static bool is_alike(const struct object *object, uint64_t index, bool swapped)
+{
+	return object_absent(object, index) &&
+	       swap_has(object->swap, index) == swapped;
+}
+
 /* A run takes its memory twice while it is read. */
 static uint64_t run_most(const struct mapping *mapping)
 {
@@ -64,14 +78,15 @@ void fill_choose_run(const struct mapping *mapping, uint64_t index,
 	uint64_t grain = mapping->grain;
 	uint64_t low = index & ~(grain - 1), high = low + grain;
 	uint64_t from = index, to = index + 1;
+	bool swapped = swap_has(mapping->object->swap, index);
 
 	if (mapping->advice == WMAP_ADVICE_SEQUENTIAL)
 		high = max_u64(high, index + AHEAD);
 	low = max_u64(low, mapping->first);
 	high = min_u64(high, mapping_end_page(mapping));
-	while (from > low && object_absent(mapping->object, from - 1))
+	while (from > low && is_alike(mapping->object, from - 1, swapped))
 		from--;
-	while (to < high && object_absent(mapping->object, to))
+	while (to < high && is_alike(mapping->object, to, swapped))
 		to++;
 	*first = from;
 	*count = min_u64(to - from, run_most(mapping));
@@ -164,10 +179,22 @@ static void resolve_waiters(struct fill *fill, uint64_t valid, bool refused)
 	}
 }
 
+/* Their thread looks again, wherever its memory is now. */
+static void wake_all(struct fill *fill)
+{
+	list_for_each(aside, &fill->waiters, struct fault, link) {
+		struct fault fault = fault_take_back(aside);
+
+		fault_wake(&fault);
+	}
+}
+
 /* The store failed. Which page of several it was, single reads will tell. */
 static void fail(struct fill *fill, int error)
 {
 	unclaim(fill, fill->first);
+	if (error == -ENOENT || error == -ESRCH)
+		wake_all(fill);
 	resolve_waiters(fill, 0, fill->count == 1 || error == -ETIMEDOUT);
 	object_sicken(fill->pager, fill->object);
 }
@@ -195,11 +222,13 @@ static void land(struct fill *fill, uint64_t bytes)
 		fail(fill, error);
 		return;
 	}
+	if (!fill->object->store)
+		fill->pager->swapout.in += valid;
 	pager_stats(fill->pager, fill->object)->fills += valid;
 	if (fill->via)
 		fill->via->fills += valid;
 	unclaim(fill, fill->first + valid);
-	if (fill->healing && valid)
+	if (fill->healing && valid && fill->object->memfd >= 0)
 		object_heal(fill->object,
 			    pages_get(&fill->object->pages, fill->first));
 	resolve_waiters(fill, valid, true);
@@ -293,9 +322,9 @@ static int64_t up_to_end(const struct fill *fill, int64_t bytes)
 {
 	int64_t length, from = (int64_t)fill->io.pub.offset;
 
-	if (fill->object->store->ends_reads)
+	if (object_source(fill->object)->ends_reads)
 		return bytes;
-	length = store_length(fill->object->store);
+	length = store_length(object_source(fill->object));
 	if (length < 0)
 		return length;
 	return length <= from ? 0 : (int64_t)min_u64(bytes, length - from);
@@ -307,8 +336,8 @@ static void settle(struct io *io)
 
 	int64_t bytes = io->result;
 
-	if (fill->repeat && bytes >= 0)
-		return; /* let_go begins it again */
+	if (fill->abandoned || (fill->repeat && bytes >= 0))
+		return; /* let_go begins it again, or ends it */
 	if (fill->held && bytes > 0 && list_empty(&fill->waiters)) {
 		fill->parked = true;
 		fill->pager->n_parked++;
@@ -344,7 +373,7 @@ static void let_go(struct io *io)
 			unpark(fill, -1);
 		return;
 	}
-	if (fill->repeat && !io->late && io->result >= 0) {
+	if (fill->repeat && !fill->abandoned && !io->late && io->result >= 0) {
 		fill->repeat = false;
 		io_start(io, pager->loop, io->store, fill->deadline);
 		return;
@@ -417,7 +446,8 @@ static bool begin(struct fill *fill, bool guess)
 	fill->io.done = settle;
 	fill->io.release = let_go;
 	count_coming(fill, 1);
-	io_start(&fill->io, pager->loop, fill->object->store, fill->deadline);
+	io_start(&fill->io, pager->loop, object_source(fill->object),
+		 fill->deadline);
 	return true;
 }
 
@@ -578,7 +608,9 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 		fault_refuse(pager, fault);
 		return;
 	}
-	fill->via = fill->healing ? NULL : mapping;
+	/* Plain memory is its mapping's. */
+	fill->via = fill->healing && mapping->object->memfd >= 0 ? NULL :
+								   mapping;
 	fill->deadline = mapping->deadline;
 	fill->write = fault->write && count == 1;
 	fill->zeros = mapping->flags & MAPPING_COURSE;
@@ -600,6 +632,24 @@ static void wake_waiters(struct fill *fill, const struct mapping *mapping)
 			continue;
 		fault = fault_take_back(aside);
 		fault_wake(&fault);
+	}
+}
+
+void fills_abandon(struct object *object)
+{
+	fills_unhold(object, 0, UINT64_MAX);
+	list_for_each(fill, &object->fills, struct fill, link) {
+		unclaim(fill, fill->first);
+		wake_all(fill);
+		list_del(&fill->link);
+		fill->abandoned = true;
+		if (list_empty(&fill->waiting)) {
+			count_coming(fill, -1);
+			continue;
+		}
+		list_del(&fill->waiting);
+		loop_timer_stop(&fill->io.deadline);
+		fill_destroy(fill);
 	}
 }
 

@@ -21,10 +21,11 @@ struct fill {
 	uint64_t first, count;
 	uint64_t coming; /* of these, counted in the budget */
 	uint64_t deadline;
-	bool write;   /* one page, and its thread stores to it */
-	bool woken;   /* all that slept on it through via are awake */
-	bool zeros;   /* past the end of the store are zeros */
-	bool healing; /* the page was in ERROR */
+	bool write;	/* one page, and its thread stores to it */
+	bool woken;	/* all that slept on it through via are awake */
+	bool zeros;	/* past the end of the store are zeros */
+	bool healing;	/* the page was in ERROR */
+	bool abandoned; /* nobody wants it any more */
 	struct prefetch *prefetch; /* that asked for it, or NULL */
 	bool ahead;		   /* nobody has asked for it yet */
 	bool held;   /* when it was read it waits here to be touched */
@@ -43,10 +44,20 @@ void fault_refuse(struct pager *pager, const struct fault *fault);
 
 bool object_absent(const struct object *object, uint64_t index);
 
+/* Where its pages are read from; NULL: nowhere, all that is absent is zeros. */
+static inline struct wmap_store *object_source(const struct object *object)
+{
+	return object->store ? object->store : object->swap;
+}
+
+/* Is it absent, and more than zeros? */
+bool object_readable(const struct object *object, uint64_t index);
+
 /*
  * put.c: put a run of pages in place, through @via if it shows the object's own
  * memory. *@woken: every thread that slept on one of them through @via is awake.
- * @write: of one page, whose thread stores to it.
+ * @write: of one page, whose thread stores to it. @buffer NULL: zeros. -ENOENT,
+ * -ESRCH: of plain memory, which is not there (any more).
  */
 int fill_put(struct object *object, struct mapping *via, uint64_t first,
 	     uint64_t count, const char *buffer, bool write, bool *woken);

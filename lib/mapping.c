@@ -30,8 +30,10 @@ uint64_t mapping_modes(const struct mapping *mapping)
 {
 	uint64_t modes = UFFDIO_REGISTER_MODE_MISSING;
 
+	/* What cannot be moved out is protected first (swapout.h). */
 	if (mapping->object->memfd < 0)
-		return modes;
+		return modes |
+		       (mapping->space->home ? UFFDIO_REGISTER_MODE_WP : 0);
 	if (mapping->tracked || mapping_unseen(mapping))
 		modes |= UFFDIO_REGISTER_MODE_WP;
 	if (mapping->flags & MAPPING_COURSE ||
@@ -155,7 +157,8 @@ void mapping_loaded(struct mapping *mapping, struct page page)
 	trace(TRACE_LOAD, mapping_address(mapping, page.index));
 }
 
-void object_unload(struct object *object, struct page page)
+static void unload(struct object *object, struct page page,
+		   enum page_state state)
 {
 	list_for_each(mapping, &object->mappings, struct mapping, of_object) {
 		if (!shows(mapping, page.index) ||
@@ -165,7 +168,17 @@ void object_unload(struct object *object, struct page page)
 		view_note(mapping->view, page.index, false);
 		trace(TRACE_UNLOAD, mapping_address(mapping, page.index));
 	}
-	object_set(object, page, PAGE_ABSENT, 0);
+	object_set(object, page, state, 0);
+}
+
+void object_unload(struct object *object, struct page page)
+{
+	unload(object, page, PAGE_ABSENT);
+}
+
+void object_leave(struct object *object, struct page page)
+{
+	unload(object, page, PAGE_LEAVING);
 }
 
 /* ---- Showing -----------------------------------------------------------------*/
@@ -277,7 +290,8 @@ static int place(struct mapping *mapping, uint64_t address, int fixed)
 	return sys_place(mapping->space->uffd, address, PAGE, mapping->prot,
 			 mapping->shared, fixed, mapping->object->memfd,
 			 mapping_page(mapping, address) << PAGE_SHIFT,
-			 mapping_modes(mapping), mapping->object->memfd < 0);
+			 mapping_modes(mapping),
+			 mapping->object->memfd < 0 && !mapping->unforked);
 }
 
 /*

@@ -26,6 +26,7 @@ enum message_kind {
 	MESSAGE_LIST, /* mappings that end above an address, or around it */
 	MESSAGE_STATS,
 	MESSAGE_MEMORY,	       /* the budget */
+	MESSAGE_SWAP,	       /* where anonymous pages go */
 	MESSAGE_PREFETCH,      /* bring a list of ranges */
 	MESSAGE_PIN,	       /* or unpin */
 	MESSAGE_PREFETCH_WAIT, /* for that, or cancel it */
@@ -36,6 +37,8 @@ enum message_kind {
 	MESSAGE_FILE_WRITING,  /* before write(2) to it */
 	MESSAGE_FILE_WRITTEN,  /* after it, also if it failed */
 	MESSAGE_FILE_LENGTH,   /* after truncate(2) */
+	MESSAGE_UNDO, /* before a fork: nothing stays in swap, nor goes there */
+	MESSAGE_REDO, /* after it: it may */
 	MESSAGE_LEAVE,	 /* the pager moves out: it does nothing any more */
 	MESSAGE_STAY,	 /* after LEAVE: it does after all */
 	MESSAGE_ABANDON, /* after LEAVE: all is another pager's */
@@ -132,6 +135,9 @@ struct message {
 		struct {
 			uint64_t limit; /* in, bytes, or BUDGET_NONE */
 		} memory;
+		struct {
+			const char *where; /* in, not in memory that we page */
+		} swap;
 		struct {
 			int memfd;	 /* out: a duplicate for the sender */
 			uint64_t offset; /* out: of the page */

@@ -60,6 +60,7 @@ static int create(struct wmap_store *store, int memfd, struct object **result)
 	list_init(&object->of_maker);
 	list_init(&object->windows);
 	list_init(&object->pins);
+	list_init(&object->leavings);
 	pages_init(&object->pages);
 	object->references = 1;
 	object->memfd = memfd;
@@ -133,7 +134,8 @@ void object_put(struct object *object)
 	if (--object->references)
 		return;
 	assert(list_empty(&object->mappings) && list_empty(&object->fills) &&
-	       list_empty(&object->writebacks));
+	       list_empty(&object->writebacks) &&
+	       list_empty(&object->leavings));
 	ledger_object_gone(object);
 	list_del(&object->link);
 	list_del(&object->sick);
@@ -151,6 +153,7 @@ void object_put(struct object *object)
 		--*object->made;
 	account_put(object->account);
 	wmap_store_put(object->store);
+	wmap_store_put(object->swap);
 	pages_destroy(&object->pages);
 	mem_free(object, sizeof(*object));
 }

@@ -57,6 +57,9 @@ struct object {
 	uint64_t dev, ino;	     /* of a file, else 0 */
 	_Atomic unsigned *counts[2]; /* of files, that it is counted in */
 	struct wmap_store *store;    /* NULL: zeros */
+	struct wmap_store *swap;     /* where pages of it are, that has none; or
+				    NULL: of zeros (swap.h) */
+	struct list leavings;	     /* leaving.of_object (swapout.h) */
 	int memfd;		     /* -1: plain memory */
 	uint64_t n_pages;	     /* the memfd's size */
 	uint64_t length; /* of the store in bytes, when last asked */

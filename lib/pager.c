@@ -158,17 +158,24 @@ int pager_create(struct hints *hints, struct pager **result, unsigned *features)
 		mem_free(pager, sizeof(*pager));
 		return error ? error : -ENOMEM;
 	}
+	error = swapout_init(pager);
+	if (error)
+		goto err_pager;
 	error = loop_create(&pager->loop, &uring);
-	if (error) {
-		mem_free(pager, sizeof(*pager));
-		return error;
-	}
+	if (error)
+		goto err_swapout;
 	*features = uring ? WMAP_FEATURE_IO_URING : 0;
 	init(pager);
 	pager->hints = hints;
 	pager->budget.limit = memory;
 	*result = pager;
 	return 0;
+
+err_swapout:
+	swapout_destroy(pager);
+err_pager:
+	mem_free(pager, sizeof(*pager));
+	return error;
 }
 
 int pager_space_create(struct pager *pager, int uffd, unsigned features,
@@ -204,6 +211,7 @@ int pager_space_attach(struct space *space, int uffd)
 void pager_destroy(struct pager *pager)
 {
 	staging_destroy(&pager->staging);
+	swapout_destroy(pager);
 	loop_destroy(pager->loop);
 	if (pager->home) {
 		space_destroy(pager->home);

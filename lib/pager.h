@@ -21,6 +21,7 @@
 #include "object.h"
 #include "space.h"
 #include "staging.h"
+#include "swapout.h"
 
 #define OBJECT_HASHES 256
 
@@ -46,6 +47,7 @@ struct pager {
 	struct list all;       /* object.of_pager: every object */
 	struct budget budget;
 	struct staging staging;
+	struct swapout swapout;
 	struct list hungry;   /* fill.waiting: for a buffer, or for memory */
 	struct list thirsty;  /* fault.link: zeros, that wait for memory */
 	struct list dry;      /* writeback.dry: no room for their writes now */
@@ -129,6 +131,10 @@ void fills_repeat(struct object *object, uint64_t first, uint64_t end);
 
 /* Let go of what is held back of [first, end). */
 void fills_unhold(struct object *object, uint64_t first, uint64_t end);
+
+/* What is being read of an object is not wanted any more; who waits for it faults
+   again. */
+void fills_abandon(struct object *object);
 
 /* No fill under way needs @mapping any more, which goes. */
 void fills_forget(struct mapping *mapping);

@@ -21,6 +21,7 @@
  *   WRITING -> REDIRTIED         stored to while on the way
  *   WRITING, REDIRTIED -> DIRTY  writeback: failed, or stored to meanwhile
  *   CLEAN -> ABSENT              object_drop()
+ *   CLEAN -> LEAVING -> ABSENT   private anonymous pages, to swap: swapout.h
  *
  * Beside its state a page has 24 view bits: bit v says that the mappings with
  * view v have touched it (object.h).
@@ -40,6 +41,7 @@ enum page_state {
 	PAGE_WRITING,
 	PAGE_REDIRTIED,
 	PAGE_ERROR,
+	PAGE_LEAVING,
 };
 
 #define PAGES_VIEWS 24

@@ -98,6 +98,16 @@ int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
 
 /* ---- Reading ----------------------------------------------------------------*/
 
+/* What goes in the background is to make room for so much. */
+static void want(struct pager *pager, uint64_t count)
+{
+	uint64_t most = pager->budget.limit / 16;
+
+	pager->ahead_wants = max_u64(pager->ahead_wants,
+				     min_u64(most, 2 * count << PAGE_SHIFT));
+	evict_kick(pager);
+}
+
 /* False: there is no memory for it now. */
 static bool read_run(struct prefetch *prefetch, struct mapping *mapping,
 		     uint64_t first, uint64_t count, bool held)
@@ -105,8 +115,10 @@ static bool read_run(struct prefetch *prefetch, struct mapping *mapping,
 	struct pager *pager = prefetch->pager;
 	struct fill *fill;
 
-	if (!fill_room(pager, mapping_share(mapping), count, true))
+	if (!fill_room(pager, mapping_share(mapping), count, true)) {
+		want(pager, count);
 		return false;
+	}
 	fill = fill_create(mapping, first, count);
 	if (!fill)
 		return false;
@@ -129,10 +141,10 @@ static bool next_absent(const struct object *object, uint64_t *index,
 {
 	uint64_t n = 0;
 
-	while (*index < end && !object_absent(object, *index))
+	while (*index < end && !object_readable(object, *index))
 		++*index;
 	while (*index + n < end && n < TOGETHER &&
-	       object_absent(object, *index + n))
+	       object_readable(object, *index + n))
 		n++;
 	*count = n;
 	return n;
@@ -163,7 +175,7 @@ static struct mapping *find_next(struct prefetch *prefetch, uint64_t *end)
 
 static uint64_t end_of(const struct mapping *mapping, uint64_t end)
 {
-	struct wmap_store *store = mapping->object->store;
+	struct wmap_store *store = object_source(mapping->object);
 	int64_t length = store ? store_length(store) : 0;
 
 	return min_u64(mapping_page(mapping, min_u64(end, mapping->end)),

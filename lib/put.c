@@ -8,8 +8,12 @@
  * there already stays as it is.
  */
 #include "fill.h"
+#include "swap.h"
 #include "sys.h"
 #include "trace.h"
+
+/* What an anonymous page is filled with. */
+static const char nothing[GRAIN_MAX] __attribute__((aligned(4096)));
 
 /* ---- Putting pages in place --------------------------------------------------*/
 
@@ -22,6 +26,9 @@ static void landed(struct object *object, struct mapping *via, uint64_t index,
 	bool had = via && page_is(page, STATES_PRESENT) &&
 		   view_has(via->view, page);
 
+	/* What is stored to plain memory from now on is not seen. */
+	if (object->memfd < 0)
+		swap_drop(object->swap, index, index + 1);
 	if (via) {
 		views |= view_bit(via->view);
 		view_note(via->view, index, true);
@@ -40,6 +47,8 @@ static void found(struct object *object, uint64_t index)
 
 	if (!page_is(page, STATES_PRESENT))
 		object_set(object, page, PAGE_CLEAN, page.views);
+	if (object->memfd < 0)
+		swap_drop(object->swap, index, index + 1);
 }
 
 static int put_one_run(struct mapping *via, uint64_t first, uint64_t count,
@@ -47,8 +56,8 @@ static int put_one_run(struct mapping *via, uint64_t first, uint64_t count,
 {
 	uint64_t address = mapping_address(via, first), bytes;
 	int uffd = via->space->uffd, error;
-	bool zero_page = via->object->memfd < 0 && !write &&
-			 !(via->flags & MAPPING_COURSE);
+	bool zero_page = buffer == nothing && via->object->memfd < 0 &&
+			 !write && !(via->flags & MAPPING_COURSE);
 
 	if (zero_page)
 		error = uffd_zeropage(uffd, address, count << PAGE_SHIFT,
@@ -77,7 +86,10 @@ static int put_through(struct mapping *via, uint64_t first, uint64_t count,
 
 	while (at < count) {
 		error = put_one_run(via, first + at, count - at,
-				    buffer + (at << PAGE_SHIFT), write, &n);
+				    buffer == nothing ?
+					    nothing :
+					    buffer + (at << PAGE_SHIFT),
+				    write, &n);
 		for (uint64_t i = at; i < at + n; i++)
 			landed(object, via, first + i, write && via->tracked);
 		at += n;
@@ -136,8 +148,12 @@ int fill_put(struct object *object, struct mapping *via, uint64_t first,
 	uint64_t done = 0;
 	int error;
 
+	if (!buffer)
+		buffer = nothing;
 	if (via && !shows_run(via, first, count))
 		via = NULL;
+	if (!via && object->memfd < 0)
+		return -ENOENT;
 	*woken = via && (object->memfd < 0 || via->shared);
 	if (*woken) {
 		error = put_through(via, first, count, buffer, write, &done,

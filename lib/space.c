@@ -9,7 +9,9 @@
 #include "budget.h"
 #include "ledger.h"
 #include "mem.h"
+#include "pager.h"
 #include "space.h"
+#include "swapout.h"
 #include "sys.h"
 
 void space_create(struct space *space, int uffd, unsigned features)
@@ -177,6 +179,8 @@ static void free_mapping(struct mapping *mapping)
 	struct object *object = mapping->object;
 
 	ahead_forget(mapping);
+	if (object->memfd < 0)
+		swapout_forget(object, 0, UINT64_MAX);
 	pin_forget(mapping, mapping->first, mapping_end_page(mapping));
 	share_part(mapping);
 	view_put(mapping->view);
@@ -212,22 +216,33 @@ static uint64_t count_loaded(const struct mapping *mapping)
 /* A plain object has one mapping: the upper part gets an object of its own. */
 static int split_plain(struct mapping *lower_part, struct mapping *upper)
 {
-	struct object *object;
-	int error = object_create(NULL, true, &object);
+	struct object *lower = lower_part->object, *object;
+	int error = swapout_return(lower);
 
+	if (!error)
+		error = object_create(NULL, true, &object);
 	if (error)
 		return error;
+	fills_abandon(lower);
 	budget_adopt(lower_part->space->pager, object, NULL);
 	error = view_create(object, upper->first, mapping_end_page(upper),
 			    &upper->view);
 	if (error)
 		goto err_object;
 	object->payer = mapping_share(lower_part);
-	error = object_split(lower_part->object, object, upper->first,
+	error = object_split(lower, object, upper->first,
 			     mapping_end_page(upper));
 	object->payer = NULL;
 	if (error)
 		goto err_view;
+	error = swapout_split(lower, object, upper->first,
+			      mapping_end_page(upper));
+	if (error) {
+		/* What finds no room in the books stays in memory. */
+		object_split(object, lower, upper->first,
+			     mapping_end_page(upper));
+		goto err_view;
+	}
 	upper->object = object;
 	return 0;
 
@@ -386,6 +401,7 @@ static int copy_mapping(const struct mapping *from, struct space *to)
 	mapping->slot = 0;
 	list_init(&mapping->of_object);
 	mapping->closing = mapping->alone = false;
+	mapping->moving = mapping->unforked = false;
 	mapping->ahead = NULL;
 	mapping->n_loaded = 0;
 	mapping->faults = mapping->fills = mapping->errors = 0;

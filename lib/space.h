@@ -65,6 +65,8 @@ struct mapping {
 	bool tracked;
 	bool closing;	  /* stores are held until it is unmapped, or not */
 	struct list held; /* fault.link */
+	bool moving;	  /* its memory is not there yet (books_change.c) */
+	bool unforked;	  /* it is kept out of forks: pages are in swap */
 	bool growing; /* GROWSUP, and the page at end is ours to grow into */
 	uint64_t n_loaded; /* pages that its view has and that are present */
 	uint64_t faults, fills, errors;
@@ -202,6 +204,9 @@ void mapping_loaded(struct mapping *mapping, struct page page);
 /* The page leaves memory: take it out of every mapping's count, and of the
    table. Its memory is the caller's to punch. */
 void object_unload(struct object *object, struct page page);
+
+/* A page of plain memory leaves its mapping: LEAVING. */
+void object_leave(struct object *object, struct page page);
 
 /* Show a present page to the sleeper of @fault, and wake it. False: the memfd
    does not have it after all. */

@@ -254,6 +254,13 @@ int uffd_register(int uffd, uint64_t address, uint64_t length, uint64_t modes)
 	return uffd_ioctl(uffd, UFFDIO_REGISTER, &reg);
 }
 
+int uffd_unregister(int uffd, uint64_t address, uint64_t length)
+{
+	struct uffdio_range range = { .start = address, .len = length };
+
+	return uffd_ioctl(uffd, UFFDIO_UNREGISTER, &range);
+}
+
 /*
  * What an ioctl did: its count holds the bytes done, or the negative errno if
  * it did none. Done in part it fails with EAGAIN, whatever it was that stopped
@@ -301,6 +308,15 @@ int uffd_continue(int uffd, uint64_t address, uint64_t length, uint64_t mode,
 	int error = uffd_ioctl(uffd, UFFDIO_CONTINUE, &cont);
 
 	return outcome(error, cont.mapped, done);
+}
+
+int uffd_move(int uffd, uint64_t to, uint64_t from, uint64_t length,
+	      uint64_t *done)
+{
+	struct uffdio_move move = { .dst = to, .src = from, .len = length };
+	int error = uffd_ioctl(uffd, UFFDIO_MOVE, &move);
+
+	return outcome(error, move.move, done);
 }
 
 int uffd_poison(int uffd, uint64_t address, uint64_t length, uint64_t *done)

@@ -56,6 +56,14 @@ struct uffdio_poison {
 	__s64 updated;
 };
 #endif
+#ifndef UFFDIO_MOVE
+#define _UFFDIO_MOVE 0x05
+#define UFFDIO_MOVE  _IOWR(UFFDIO, _UFFDIO_MOVE, struct uffdio_move)
+struct uffdio_move {
+	__u64 dst, src, len, mode;
+	__s64 move;
+};
+#endif
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC	    0xAA
 #define USERFAULTFD_IOC_NEW _IO(USERFAULTFD_IOC, 0x00)
@@ -118,6 +126,7 @@ int sys_place(int uffd, uint64_t address, uint64_t length, int prot,
 
 /* @modes: UFFDIO_REGISTER_MODE_* or-ed. */
 int uffd_register(int uffd, uint64_t address, uint64_t length, uint64_t modes);
+int uffd_unregister(int uffd, uint64_t address, uint64_t length);
 
 /*
  * Each does as much of [address, address + length) as it can, *@done bytes, and
@@ -130,6 +139,10 @@ int uffd_copy(int uffd, uint64_t address, const void *source, uint64_t length,
 int uffd_zeropage(int uffd, uint64_t address, uint64_t length, uint64_t *done);
 int uffd_continue(int uffd, uint64_t address, uint64_t length, uint64_t mode,
 		  uint64_t *done);
+/* The pages themselves, from one place of this process's private anonymous memory
+   to another, which is registered; -EBUSY: a page is shared, or pinned. */
+int uffd_move(int uffd, uint64_t to, uint64_t from, uint64_t length,
+	      uint64_t *done);
 int uffd_poison(int uffd, uint64_t address, uint64_t length, uint64_t *done);
 int uffd_protect(int uffd, uint64_t address, uint64_t length);
 int uffd_unprotect(int uffd, uint64_t address, uint64_t length); /* and wake */

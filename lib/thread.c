@@ -250,6 +250,16 @@ static void leave_thread(void)
 	pager = NULL;
 }
 
+int thread_before_fork(void)
+{
+	return tell(MESSAGE_UNDO);
+}
+
+void thread_in_parent(void)
+{
+	tell(MESSAGE_REDO);
+}
+
 int thread_move_out(const struct hints **hints)
 {
 	int error = tell(MESSAGE_LEAVE);

@@ -14,6 +14,11 @@ int thread_start(int *uffd, unsigned *features, const struct hints **hints);
 /* -EBUSY: something is mapped. Nobody else is calling. */
 int thread_stop(void);
 
+/* Before a fork all that is in swap comes back, and stays until it is over. An
+   error: what did not, the child will not have. */
+int thread_before_fork(void);
+void thread_in_parent(void);
+
 /* Hand the pager over to a process of its own; nobody else is calling. 0 and
    *@hints, and there is no thread any more; -errno, and all is as before. */
 int thread_move_out(const struct hints **hints);

@@ -184,7 +184,8 @@ static struct window *create(struct object *object, uint64_t number,
 	window->object = object;
 	window->number = number;
 	window->share = share;
-	window->place = object->store ? WINDOW_RESTING : WINDOW_KEPT;
+	window->place = object->store || swapout_can(object) ? WINDOW_RESTING :
+							       WINDOW_KEPT;
 	window->since = ++budget->clock;
 	put_in(window);
 	count(window, share, 1);

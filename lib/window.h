@@ -9,8 +9,8 @@
  *                            WRITING ◄───────────────┘ what was changed is
  *                               └──► WATCHED               written back first
  *
- * Those of an object without a store stay where they are (KEPT): they are there to
- * be counted.
+ * Those of an object that can go nowhere stay where they are (KEPT): they are there
+ * to be counted.
  *
  * Invariant: a page is in one window at most; one that is RESTING has pages; the
  * sums of a share are those of its windows.

@@ -558,5 +558,9 @@ void object_drop(struct object *object, uint64_t first, uint64_t end)
 
 void object_forget(struct object *object, uint64_t first, uint64_t end)
 {
+	if (object->swap || !list_empty(&object->leavings)) {
+		swapout_forget(object, first, end);
+		fills_repeat(object, first, end);
+	}
 	drop(object, first, end, STATES_PRESENT);
 }

@@ -31,9 +31,9 @@
  *             its own before the first fork with mappings alive. If it cannot
  *             (Linux before 6.6, no wmap command beside the library, a store of
  *             the program's own functions is mapped), and in a child of a raw
- *             clone(2), the child has none but private anonymous memory, which
- *             is ordinary memory there: a touch of the others is SIGSEGV, never
- *             zeros.
+ *             clone(2), the child has none but private anonymous memory of
+ *             which nothing was in swap, which is ordinary memory there: a touch
+ *             of the others is SIGSEGV, never zeros.
  *   Kernel    read(2), write(2), O_DIRECT and io_uring work on untouched mapped
  *             memory, unless the pager got user-mode faults only
  *             (WMAP_FEATURE_KERNEL_FAULTS is not set): then they give EFAULT.
@@ -345,8 +345,10 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
  * within it. Above it pages of files and stores go again: first those that are
  * clean and were not used lately; changed ones are written back before. Below
  * it nothing goes. Files are read and written past the page cache, but for what
- * it has already. Anonymous memory counts, and stays. May be called again at any
- * time; what is too much then goes in the background.
+ * it has already. Private anonymous pages go to swap (wmap_swap_set); anonymous
+ * memory that is shared counts, and stays, as does all of it where the pager is
+ * another process. May be called again at any time; what is too much then goes
+ * in the background.
  *
  * Each thread should find room for 16 pages: with less, threads that use several
  * pages in one instruction take them from each other for a while.
@@ -357,6 +359,33 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
  *   EOPNOTSUPP  the pager is wmapd, whose own $WMAP_MEMORY bounds all clients
  */
 WMAP_API int wmap_memory_set(size_t bytes);
+
+/**
+ * wmap_swap_set - say where private anonymous pages go when memory is short
+ * @where: "DIRECTORY", "DIRECTORY:lz4" or "DIRECTORY:zstd": pages are compressed
+ *         by that; not in a directory that lies in memory itself (tmpfs)
+ *
+ * They go to one file without a name, which is opened now and goes with the pager;
+ * at first, when the first page goes, in the directory that $WMAP_SWAP says as
+ * here, else in /var/tmp. What is free in it is used again; it does not become
+ * shorter. Pages of zeros are not written.
+ *
+ * If there is no such file, or it cannot be written (a full disk), pages stay where
+ * they are, and the budget is exceeded rather than a page lost: the log says so,
+ * @swap_errors of wmap_stats_get counts it, and a wmap_sync of the mapping tells
+ * the error of a write once. A page that cannot be read is SIGBUS, until it can.
+ *
+ * Before a fork all that is in the file comes back, whatever the budget; after it
+ * the pager is another process, and private anonymous memory stays (wmap_pager_set).
+ * What cannot come back the child does not have: SIGSEGV.
+ *
+ * Errors:
+ *   EINVAL  NULL, no directory, or no such compression
+ *   EBUSY   pages went to another file already
+ *   ENAMETOOLONG, ENOENT, ENOTDIR, EACCES, EROFS, ENOSPC …  as open(2) says
+ *   EOPNOTSUPP  the directory lies in memory; the pager is another process
+ */
+WMAP_API int wmap_swap_set(const char *where);
 
 struct wmap_range {
 	void *addr;
@@ -485,6 +514,8 @@ struct wmap_stats {
 	uint64_t memory;       /* bytes of it used now */
 	uint64_t memory_peak;  /* the most that ever was, since it was asked */
 	uint64_t evicted;      /* pages, since the start */
+	uint64_t swapped_out, swapped_in; /* of these, and of all that came */
+	uint64_t swap_errors;		  /* writes that failed */
 	/* From the pager's reading of a fault's message to its sleeper's wake;
 	   the way there and back is not in it. */
 	uint64_t latency_max_ns;

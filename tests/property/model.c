@@ -482,6 +482,9 @@ START_TEST(memory_is_as_the_model_says)
 	unsigned steps = facts_scaled(SANITIZED ? 8000 : 40000);
 
 	model.random = random_seed() + (unsigned)_i;
+	/* what the window shows, and the subjects, come and go */
+	if (_i % 2)
+		check(!wmap_memory_set(WMAP_MEMORY_MIN));
 	begin();
 	for (model.step = 0; model.step < steps; model.step++) {
 		step();

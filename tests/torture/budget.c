@@ -3,13 +3,14 @@
  * A mapping sixteen times the budget, eight threads, an oracle for every byte
  *
  * Each thread walks in its own way (up, down, in strides, at random) over one
- * mapping, or over a second one of the same file, and loads and stores pages.
- * Beside them others sync, advise, map the file again for a while, protect
- * and unprotect, change the budget, and have the store fail or dawdle.
+ * mapping, or over a second one of the same file, or over private anonymous memory
+ * of the same size, whose pages go to swap, and loads and stores pages. Beside
+ * them others sync, advise, map the file again for a while, protect and unprotect,
+ * change the budget, and have the store fail or dawdle.
  *
  * The oracle: each page holds one sequence number in its first and in its last
  * word and some in between; a lock a page, held while it is touched, says which.
- * A page never stored to holds what the file had at first.
+ * A page never stored to holds what the file had at first, or zeros.
  *
  * Invariants: under a page's lock its words are those of its sequence number;
  * the memory used never exceeds the largest budget set since it was last asked;
@@ -32,11 +33,12 @@
 
 static struct torture {
 	uint64_t seed;
-	uint64_t *at[2];		   /* [c] two mappings of one file */
+	uint64_t *at[2]; /* [c] two mappings of one file */
+	uint64_t *own;	 /* [c] anonymous; its pages are PAGES_ALL and above */
 	struct wmap_store *failing, *slow; /* [c] */
-	pthread_mutex_t locks[PAGES_ALL];
-	uint32_t sequence[PAGES_ALL];  /* [l] by the page's lock */
-	atomic_bool over;	       /* [a] orders nothing */
+	pthread_mutex_t locks[2 * PAGES_ALL];
+	uint32_t sequence[2 * PAGES_ALL]; /* [l] by the page's lock */
+	atomic_bool over;		  /* [a] orders nothing */
 	atomic_bool calm;	       /* [a] no faults of the store any more */
 	_Atomic(const char *) failure; /* [a] the first one */
 	atomic_ulong touched;	       /* [a] pages */
@@ -74,6 +76,8 @@ static const size_t looked_at[] = { 0, 1, 63, 64, 200, 257, 400, WORDS - 1 };
 
 static bool right(const uint64_t *bytes, size_t page, uint32_t sequence)
 {
+	if (page >= PAGES_ALL && !sequence)
+		return pattern_zeros(bytes, PAGE);
 	for (size_t k = 0; k < COUNT(looked_at); k++)
 		if (bytes[looked_at[k]] != word(page, sequence, looked_at[k]))
 			return false;
@@ -86,10 +90,20 @@ static void fill(uint64_t *bytes, size_t page, uint32_t sequence)
 		bytes[i] = word(page, sequence, i);
 }
 
+/* A page of the file, by one of its mappings, or of what is nobody else's. */
+static uint64_t *choose(struct actor *actor, size_t *page)
+{
+	size_t where = random_below(&actor->random, 3), i = *page;
+
+	if (where < 2)
+		return torture.at[where] + i * WORDS;
+	*page += PAGES_ALL;
+	return torture.own + i * WORDS;
+}
+
 static void touch(struct actor *actor, size_t page, unsigned store_of)
 {
-	uint64_t *bytes =
-		torture.at[random_below(&actor->random, 2)] + page * WORDS;
+	uint64_t *bytes = choose(actor, &page);
 
 	pthread_mutex_lock(&torture.locks[page]);
 	says(actor, "loading");
@@ -212,11 +226,11 @@ static void map_again(struct actor *actor)
 			complain("unmapping failed, not by the store");
 }
 
-/* The second mapping, readable and writable again; splits it for a while. */
+/* A mapping, readable and writable again; splits it for a while. */
 static void protect_some(struct actor *actor)
 {
 	size_t page = random_below(&actor->random, PAGES_ALL);
-	uint64_t *at = torture.at[1] + page * WORDS;
+	uint64_t *at = choose(actor, &page);
 
 	pthread_mutex_lock(&torture.locks[page]);
 	says(actor, "protecting");
@@ -362,7 +376,7 @@ static void set_up(int fd)
 	struct wmap_store *file = wmap_store_file(fd, 0);
 
 	torture.seed = random_seed();
-	for (size_t i = 0; i < PAGES_ALL; i++)
+	for (size_t i = 0; i < COUNT(torture.locks); i++)
 		pthread_mutex_init(&torture.locks[i], NULL);
 	torture.slow = wmap_store_slow(file, 0, 0);
 	torture.failing = wmap_store_failing(torture.slow);
@@ -370,6 +384,8 @@ static void set_up(int fd)
 	for (int i = 0; i < 2; i++)
 		torture.at[i] = (void *)memory_map_store(
 			LENGTH, READ_WRITE, WMAP_SHARED, torture.failing, 0);
+	torture.own = (void *)memory_map(LENGTH, READ_WRITE,
+					 WMAP_PRIVATE | WMAP_ANONYMOUS, -1, 0);
 }
 
 START_TEST(nothing_is_lost_with_a_sixteenth_of_the_memory)
@@ -394,11 +410,16 @@ START_TEST(nothing_is_lost_with_a_sixteenth_of_the_memory)
 	wmap_sync(torture.at[0], LENGTH, WMAP_SYNC_WAIT); /* tells old errors */
 	ck_assert_int_eq(wmap_sync(torture.at[0], LENGTH, WMAP_SYNC_WAIT), 0);
 	ck_assert(file_is_right(fd));
+	for (size_t page = PAGES_ALL; page < 2 * PAGES_ALL; page++)
+		ck_assert(right(torture.own + (page - PAGES_ALL) * WORDS, page,
+				torture.sequence[page]));
+	ck_assert_int_eq(wmap_unmap(torture.own, LENGTH), 0);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(wmap_unmap(torture.at[i], LENGTH), 0);
 	ck_assert_uint_gt(torture.touched, 100);
-	printf("%lu pages touched, %lu evicted\n", torture.touched,
-	       memory_stats().evicted);
+	printf("%lu pages touched, %lu evicted, %lu of them to swap\n",
+	       torture.touched, memory_stats().evicted,
+	       memory_stats().swapped_out);
 }
 END_TEST
 

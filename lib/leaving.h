@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run of pages that have left their mapping (swapout.h)
+ *
+ * Its memory is the pager's own. A page of it is alive until it is back, written,
+ * or not needed any more; the run goes with its last one.
+ *
+ * Invariant: a LEAVING page is alive in one run; what is alive has memory there;
+ * of two runs with a page in common one at most is being written.
+ */
+#ifndef WMAP_LEAVING_H
+#define WMAP_LEAVING_H
+
+#include "io.h"
+#include "pager.h"
+
+#define LEAVING_PAGES 64 /* of a run: one word has a bit for each */
+
+struct leaving {
+	struct io io;
+	struct list link;      /* swapout.cooling or .retiring */
+	struct list of_object; /* object.leavings */
+	struct pager *pager;
+	struct object *object; /* a reference */
+	uint64_t first, count;
+	uint64_t alive; /* bit i: page first + i is LEAVING, and here */
+	uint64_t held;	/* bit i: it takes memory here */
+	char *memory;	/* of count pages */
+	bool moved;	/* the pages themselves; else copies */
+	bool writing;	/* these: */
+	uint64_t from, n;
+};
+
+static inline uint64_t leaving_bit(const struct leaving *leaving,
+				   uint64_t index)
+{
+	return UINT64_C(1) << (index - leaving->first);
+}
+
+static inline bool leaving_has(const struct leaving *leaving, uint64_t index)
+{
+	return index - leaving->first < leaving->count &&
+	       leaving->alive & leaving_bit(leaving, index);
+}
+
+static inline unsigned leaving_count(const struct leaving *leaving)
+{
+	return (unsigned)__builtin_popcountll(leaving->alive);
+}
+
+/* They take no memory here any more. */
+static inline void leaving_unhold(struct leaving *leaving, uint64_t pages)
+{
+	pages &= leaving->held;
+	leaving->held &= ~pages;
+	leaving->pager->swapout.held -= (uint64_t)__builtin_popcountll(pages)
+					<< PAGE_SHIFT;
+}
+
+static inline char *leaving_bytes(const struct leaving *leaving, uint64_t index)
+{
+	return leaving->memory + ((index - leaving->first) << PAGE_SHIFT);
+}
+
+static inline struct mapping *leaving_mapping(const struct object *object)
+{
+	if (list_empty(&object->mappings))
+		return NULL;
+	return list_first(&object->mappings, struct mapping, of_object);
+}
+
+/* One is not here any more: it came back, was written, or is not needed. */
+void leaving_part(struct leaving *leaving, uint64_t index);
+
+/* A run that nothing is left of goes, unless the store has it just now. */
+void leaving_settle(struct leaving *leaving);
+void leaving_destroy(struct leaving *leaving);
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/* Swapping out: taking pages out, and giving them back (swapout.h) */
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "fill.h"
+#include "leaving.h"
+#include "mem.h"
+#include "share.h"
+#include "swap.h"
+#include "swapout.h"
+#include "sys.h"
+
+int swapout_init(struct pager *pager)
+{
+	struct swapout *swapout = &pager->swapout;
+
+	list_init(&swapout->cooling);
+	list_init(&swapout->retiring);
+	swapout->swap = swap_create();
+	return swapout->swap ? 0 : -ENOMEM;
+}
+
+void swapout_destroy(struct pager *pager)
+{
+	swap_destroy(pager->swapout.swap);
+}
+
+void swapout_retry(struct pager *pager)
+{
+	pager->swapout.retry = 0;
+	pager->budget.stuck = false;
+	evict_kick(pager);
+}
+
+bool swapout_can(const struct object *object)
+{
+	return object->memfd < 0 && !object->store && object->pager->home;
+}
+
+/* ---- Taking out ----------------------------------------------------------------- */
+
+void leaving_destroy(struct leaving *leaving)
+{
+	list_del(&leaving->link);
+	list_del(&leaving->of_object);
+	sys_unmap((uint64_t)leaving->memory, leaving->count << PAGE_SHIFT);
+	leaving_unhold(leaving, ~UINT64_C(0));
+	object_put(leaving->object);
+	mem_free(leaving, sizeof(*leaving));
+}
+
+/* With memory for @count pages. */
+static struct leaving *leaving_create(struct object *object, uint64_t first,
+				      uint64_t count)
+{
+	struct leaving *leaving = mem_alloc(sizeof(*leaving));
+	long memory = sys_map(0, count << PAGE_SHIFT, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			      0);
+
+	if (!leaving || sys_failed(memory)) {
+		mem_free(leaving, sizeof(*leaving));
+		if (!sys_failed(memory))
+			sys_unmap((uint64_t)memory, count << PAGE_SHIFT);
+		return NULL;
+	}
+	/* A child must not have it twice. */
+	sys_call(SYS_madvise, memory, count << PAGE_SHIFT, MADV_DONTFORK);
+	leaving->memory = (char *)memory;
+	leaving->pager = object->pager;
+	leaving->object = object_get(object);
+	leaving->first = first;
+	leaving->count = count;
+	list_init(&leaving->link);
+	list_init(&leaving->of_object);
+	return leaving;
+}
+
+/*
+ * The pages themselves. The memory is registered while they come and no longer:
+ * a page that is given back leaves a hole there, and who looks at it must find
+ * zeros, and not wait for itself.
+ */
+static uint64_t take_by_move(const struct mapping *mapping,
+			     const struct leaving *leaving)
+{
+	int uffd = mapping->space->uffd;
+	uint64_t to = (uint64_t)leaving->memory, done = 0;
+	uint64_t size = leaving->count << PAGE_SHIFT;
+
+	if (!(mapping->space->features & WMAP_FEATURE_MOVE) ||
+	    mapping->prot != (PROT_READ | PROT_WRITE) ||
+	    uffd_register(uffd, to, size, UFFDIO_REGISTER_MODE_MISSING))
+		return 0;
+	uffd_move(uffd, to, mapping_address(mapping, leaving->first), size,
+		  &done);
+	uffd_unregister(uffd, to, size);
+	return done >> PAGE_SHIFT;
+}
+
+#define IN_MEMORY (UINT64_C(3) << 62) /* or in the kernel's swap */
+
+/* How many pages from the first on are in memory: who would read another one
+   would wait for itself. */
+static uint64_t count_there(const struct mapping *mapping, uint64_t first,
+			    uint64_t count)
+{
+	uint64_t entries[LEAVING_PAGES], n = 0;
+	long got;
+
+	got = sys_call(SYS_pread64, mapping->space->pagemap, entries,
+		       count * sizeof(*entries),
+		       (mapping_address(mapping, first) >> PAGE_SHIFT) *
+			       sizeof(*entries));
+	while (got > 0 && n < (uint64_t)got / sizeof(*entries) &&
+	       entries[n] & IN_MEMORY)
+		n++;
+	return n;
+}
+
+static bool copy_out(uint64_t from, char *to, uint64_t size)
+{
+	struct iovec local = { to, size }, remote = { (void *)from, size };
+
+	return sys_call(SYS_process_vm_readv, sys_call(SYS_getpid), &local, 1,
+			&remote, 1) == (long)size;
+}
+
+/*
+ * Protect, copy, drop. A store before the protection is in the copy. One after it
+ * faults; when its message is read the page is LEAVING, its thread is woken, and
+ * faults again for a missing page.
+ */
+static uint64_t take_by_copy(const struct mapping *mapping,
+			     const struct leaving *leaving)
+{
+	uint64_t n = count_there(mapping, leaving->first, leaving->count);
+	uint64_t address = mapping_address(mapping, leaving->first);
+	uint64_t size = n << PAGE_SHIFT;
+	int uffd = mapping->space->uffd;
+
+	if (!n || uffd_protect(uffd, address, size))
+		return 0;
+	if (copy_out(address, leaving->memory, size) &&
+	    !sys_call(SYS_madvise, address, size, MADV_DONTNEED))
+		return n;
+	uffd_unprotect(uffd, address, size);
+	return 0;
+}
+
+/* From now on what is missing there is not zeros. */
+static bool keep_from_forks(struct mapping *mapping)
+{
+	if (!mapping->unforked)
+		mapping->unforked = !sys_call(SYS_madvise, mapping->start,
+					      mapping->end - mapping->start,
+					      MADV_DONTFORK);
+	return mapping->unforked;
+}
+
+/* The first page is not where it should be: dropped behind our back. */
+static void notice_gone(struct object *object, const struct mapping *mapping,
+			uint64_t index)
+{
+	if (mapping->space->pagemap >= 0 && !count_there(mapping, index, 1))
+		object_unload(object, pages_get(&object->pages, index));
+}
+
+static void left(struct leaving *leaving, uint64_t n)
+{
+	struct object *object = leaving->object;
+	struct swapout *swapout = &leaving->pager->swapout;
+
+	for (uint64_t i = leaving->first; i < leaving->first + n; i++) {
+		object_leave(object, pages_get(&object->pages, i));
+		leaving->alive |= leaving_bit(leaving, i);
+	}
+	leaving->held = leaving->alive;
+	swapout->held += n << PAGE_SHIFT;
+	swapout->n_cooling += n;
+	list_add(&swapout->cooling, &leaving->link);
+	list_add(&object->leavings, &leaving->of_object);
+}
+
+static bool may_take(const struct object *object, const struct mapping *mapping)
+{
+	struct swapout *swapout = &object->pager->swapout;
+
+	if (!mapping || mapping->moving || swapout->forbidden ||
+	    swapout->retry > time_now())
+		return false;
+	if (!swap_ready(swapout->swap))
+		return true;
+	swapout->retry = time_now() + SWAPOUT_RETRY;
+	return false;
+}
+
+uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count)
+{
+	struct mapping *mapping = leaving_mapping(object);
+	struct leaving *leaving;
+	uint64_t n;
+
+	if (!may_take(object, mapping) || !keep_from_forks(mapping))
+		return 0;
+	count = min_u64(count, LEAVING_PAGES);
+	count = min_u64(count, budget_write_most(object->pager));
+	leaving = leaving_create(object, first, count);
+	if (!leaving)
+		return 0;
+	n = take_by_move(mapping, leaving);
+	leaving->moved = n;
+	if (!n)
+		n = take_by_copy(mapping, leaving);
+	if (!n) {
+		leaving_destroy(leaving);
+		notice_gone(object, mapping, first);
+		return 0;
+	}
+	left(leaving, n);
+	return n;
+}
+
+/* ---- Coming back ------------------------------------------------------------------ */
+
+static struct leaving *find(const struct object *object, uint64_t index)
+{
+	list_for_each(leaving, &object->leavings, struct leaving, of_object)
+		if (leaving_has(leaving, index))
+			return leaving;
+	return NULL;
+}
+
+void leaving_settle(struct leaving *leaving)
+{
+	if (!leaving->alive && !leaving->writing)
+		leaving_destroy(leaving);
+}
+
+void leaving_part(struct leaving *leaving, uint64_t index)
+{
+	leaving->alive &= ~leaving_bit(leaving, index);
+	if (!leaving->writing)
+		leaving->pager->swapout.n_cooling--;
+}
+
+/* Into the mapping again, whose sleepers are woken. */
+static int put_back(struct leaving *leaving, struct mapping *mapping,
+		    uint64_t index)
+{
+	struct object *object = leaving->object;
+	uint64_t address = mapping_address(mapping, index), done = 0;
+	int uffd = mapping->space->uffd, error = -EINVAL;
+
+	/* What is being written must stay where it is. */
+	if (leaving->moved && !leaving->writing)
+		error = uffd_move(uffd, address,
+				  (uint64_t)leaving_bytes(leaving, index), PAGE,
+				  &done);
+	if (!error)
+		leaving_unhold(leaving, leaving_bit(leaving, index));
+	if (error && error != -EEXIST && error != -ENOENT)
+		error = uffd_copy(uffd, address, leaving_bytes(leaving, index),
+				  PAGE, 0, &done);
+	if (error)
+		return error;
+	leaving_part(leaving, index);
+	object_set(object, pages_get(&object->pages, index), PAGE_CLEAN, 0);
+	mapping_loaded(mapping, pages_get(&object->pages, index));
+	return 0;
+}
+
+void swapout_rescue(struct pager *pager, struct mapping *mapping,
+		    uint64_t index, const struct fault *fault)
+{
+	struct leaving *leaving = find(mapping->object, index);
+	bool copies = leaving->writing || !leaving->moved;
+	int error;
+
+	if (copies &&
+	    !budget_take(pager, mapping_share(mapping), PAGE, false) &&
+	    budget_hopes(pager) &&
+	    time_now() - fault->since < mapping->deadline) {
+		fault_set_aside(&pager->thirsty, fault);
+		return;
+	}
+	/* Making room may have written it, or parts of it. */
+	leaving = find(mapping->object, index);
+	if (!leaving) {
+		fault_wake(fault);
+		return;
+	}
+	error = put_back(leaving, mapping, index);
+	if (error)
+		fault_wake(fault); /* it looks again, wherever it is now */
+	else
+		leaving_settle(leaving);
+	pager_answered(pager, fault);
+}
+
+int swapout_return(struct object *object)
+{
+	struct mapping *mapping = leaving_mapping(object);
+	int error = 0;
+
+	list_for_each(leaving, &object->leavings, struct leaving, of_object) {
+		for (uint64_t i = leaving->first;
+		     i < leaving->first + leaving->count && !error; i++)
+			if (leaving_has(leaving, i))
+				error = put_back(leaving, mapping, i);
+		leaving_settle(leaving);
+	}
+	return error;
+}
+
+void swapout_forget(struct object *object, uint64_t first, uint64_t end)
+{
+	list_for_each(leaving, &object->leavings, struct leaving, of_object) {
+		uint64_t from = max_u64(first, leaving->first);
+		uint64_t to = min_u64(end, leaving->first + leaving->count);
+
+		for (uint64_t i = from; i < to; i++) {
+			if (!leaving_has(leaving, i))
+				continue;
+			leaving_part(leaving, i);
+			object_set(object, pages_get(&object->pages, i),
+				   PAGE_ABSENT, 0);
+		}
+		leaving_settle(leaving);
+	}
+	swap_drop(object->swap, first, end);
+}
+
+int swapout_split(struct object *object, struct object *upper, uint64_t first,
+		  uint64_t end)
+{
+	int error = 0;
+
+	if (!object->swap)
+		return 0;
+	error = swap_store_create(object->pager->swapout.swap, &upper->swap);
+	if (!error)
+		error = swap_split(object->swap, upper->swap, first, end);
+	return error;
+}

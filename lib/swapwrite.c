@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Swapping out: what has left is written, the oldest run first (swapout.h)
+ *
+ * Of a run the first pages that are here, side by side, are written together; what
+ * else the file may have of its range is younger. A page may be back, stored to
+ * and gone again before its first write has ended: then its second one waits, or
+ * older bytes could overtake younger ones.
+ */
+#include <sys/mman.h>
+
+#include "leaving.h"
+#include "swap.h"
+#include "swapout.h"
+#include "sys.h"
+
+#define COOLING 16384 /* pages, at most */
+
+/* What is zeros need not be written. */
+static void let_zeros_go(struct leaving *leaving)
+{
+	struct object *object = leaving->object;
+
+	for (uint64_t i = leaving->first; i < leaving->first + leaving->count;
+	     i++) {
+		if (!leaving_has(leaving, i) ||
+		    !swap_is_zeros(leaving_bytes(leaving, i)))
+			continue;
+		leaving_part(leaving, i);
+		object_set(object, pages_get(&object->pages, i), PAGE_ABSENT,
+			   0);
+		swap_drop(object->swap, i, i + 1);
+		leaving->pager->budget.evicted++;
+	}
+}
+
+/* They have left, and the file has them. Those that came back meanwhile have a
+   copy there that is old. */
+static void gone(struct leaving *leaving)
+{
+	struct object *object = leaving->object;
+	struct pager *pager = leaving->pager;
+	uint64_t end = leaving->from + leaving->n;
+
+	for (uint64_t i = leaving->from; i < end; i++) {
+		if (!leaving_has(leaving, i)) {
+			swap_drop(object->swap, i, i + 1);
+			continue;
+		}
+		leaving->alive &= ~leaving_bit(leaving, i);
+		object_set(object, pages_get(&object->pages, i), PAGE_ABSENT,
+			   0);
+		pager->budget.evicted++;
+		pager->swapout.out++;
+	}
+	sys_call(SYS_madvise, leaving_bytes(leaving, leaving->from),
+		 leaving->n << PAGE_SHIFT, MADV_DONTNEED);
+	for (uint64_t i = leaving->from; i < end; i++)
+		leaving_unhold(leaving, leaving_bit(leaving, i));
+	pager->swapout.told = false;
+}
+
+static void failed(struct leaving *leaving, int error)
+{
+	struct swapout *swapout = &leaving->pager->swapout;
+
+	leaving->object->error = error;
+	leaving->object->write_errors++;
+	swapout->errors++;
+	swapout->retry = time_now() + SWAPOUT_RETRY;
+	if (!swapout->told)
+		log_line("swap: a write failed (errno %d): pages stay, and the "
+			 "budget may be exceeded",
+			 -error);
+	swapout->told = true;
+}
+
+/* The first to be tried again. */
+static void cool_again(struct leaving *leaving)
+{
+	struct swapout *swapout = &leaving->pager->swapout;
+
+	list_del(&leaving->link);
+	list_add(swapout->cooling.next, &leaving->link);
+	leaving->writing = false;
+	swapout->n_cooling += leaving_count(leaving);
+}
+
+static void begun_is_over(struct leaving *leaving)
+{
+	struct pager *pager = leaving->pager;
+
+	pager->budget.n_writing -= leaving->n;
+	pager->swapout.n_writing -= leaving->n;
+	pager->budget.stuck = false;
+}
+
+static void write_done(struct io *io)
+{
+	struct leaving *leaving = container_of(io, struct leaving, io);
+
+	if (!io->late)
+		return; /* write_release follows at once */
+	failed(leaving, -ETIMEDOUT);
+	begun_is_over(leaving);
+	fills_feed(leaving->pager);
+}
+
+static void write_release(struct io *io)
+{
+	struct leaving *leaving = container_of(io, struct leaving, io);
+	struct pager *pager = leaving->pager;
+
+	if (!io->late)
+		begun_is_over(leaving);
+	if (io->result >= 0)
+		gone(leaving);
+	else if (!io->late)
+		failed(leaving, (int)io->result);
+	cool_again(leaving);
+	leaving_settle(leaving);
+	evict_kick(pager);
+	fills_feed(pager);
+	prefetch_pump(pager);
+}
+
+/* Older bytes of one of its pages may be on their way. */
+static bool must_wait(const struct leaving *leaving)
+{
+	list_for_each(other, &leaving->object->leavings, struct leaving,
+		      of_object)
+		if (other->writing &&
+		    other->from < leaving->first + leaving->count &&
+		    leaving->first < other->from + other->n)
+			return true;
+	return false;
+}
+
+/* The first pages that are here, side by side; what else the file has of its
+   range is younger. */
+static void choose(struct leaving *leaving)
+{
+	uint64_t rest = leaving->alive;
+	unsigned low = (unsigned)__builtin_ctzll(rest);
+
+	rest = ~(rest >> low);
+	leaving->from = leaving->first + low;
+	leaving->n = rest ? (unsigned)__builtin_ctzll(rest) : LEAVING_PAGES;
+}
+
+/* False: no memory for it. */
+static bool write_start(struct leaving *leaving)
+{
+	struct pager *pager = leaving->pager;
+	struct swapout *swapout = &pager->swapout;
+	struct object *object = leaving->object;
+	const struct mapping *mapping = leaving_mapping(object);
+
+	let_zeros_go(leaving);
+	if (!leaving->alive) {
+		leaving_destroy(leaving);
+		return true;
+	}
+	if (!object->swap && swap_store_create(swapout->swap, &object->swap))
+		return false;
+	list_del(&leaving->link);
+	list_add(&swapout->retiring, &leaving->link);
+	swapout->n_cooling -= leaving_count(leaving);
+	leaving->writing = true;
+	choose(leaving);
+	pager->budget.n_writing += leaving->n;
+	swapout->n_writing += leaving->n;
+	leaving->io.pub.buffer = leaving_bytes(leaving, leaving->from);
+	leaving->io.pub.offset = leaving->from << PAGE_SHIFT;
+	leaving->io.pub.length = leaving->n << PAGE_SHIFT;
+	leaving->io.operation = IO_WRITE;
+	leaving->io.done = write_done;
+	leaving->io.release = write_release;
+	io_start(&leaving->io, pager->loop, object->swap, mapping->deadline);
+	return true;
+}
+
+/* Where a mapping alone has a budget they take memory that nobody counts. */
+static uint64_t may_cool(const struct pager *pager)
+{
+	return min_u64(pager->budget.limit >> PAGE_SHIFT >> 4, COOLING);
+}
+
+uint64_t swapout_due(const struct pager *pager)
+{
+	const struct swapout *swapout = &pager->swapout;
+	uint64_t due = swapout->n_cooling + swapout->n_writing;
+
+	return due > may_cool(pager) ? due - may_cool(pager) : 0;
+}
+
+void swapout_write(struct pager *pager, uint64_t want)
+{
+	struct swapout *swapout = &pager->swapout;
+	struct budget *budget = &pager->budget;
+	uint64_t evicted = budget->evicted;
+
+	if (swapout->retry > time_now())
+		return;
+	list_for_each(leaving, &swapout->cooling, struct leaving, link) {
+		bool enough = budget->n_writing + budget->evicted - evicted >=
+			      want;
+
+		if ((enough && swapout->n_cooling <= may_cool(pager)) ||
+		    budget->n_writing << PAGE_SHIFT >= budget->limit / 8)
+			return;
+		if (!must_wait(leaving) && !write_start(leaving))
+			return;
+	}
+}
