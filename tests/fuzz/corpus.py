@@ -3,10 +3,12 @@
 """Make the corpus of the fuzz targets: tests/fuzz/corpus.py DIRECTORY
 
 One small file for each kind of request, good, and bad in each way that there is
-a rule against (wire/), and sequences of requests (books/)."""
+a rule against (wire/), sequences of requests (books/), and recordings, good and
+not (recording/)."""
 import os
 import struct
 import sys
+import zlib
 
 KINDS = """MAP UNMAP MOVE PROTECT SYNC ADVISE RESIDENCY LIST STATS FRAME YIELD
 REGROW FILE_SYNC FILE_WRITING FILE_WRITTEN FILE_LENGTH STOP HELLO JOIN FORK
@@ -179,6 +181,74 @@ def books():
                                                          bits=ONE)]
 
 
+def number(n):
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def run(file, distance, pages):
+    return (number(file) + number((distance << 1 ^ distance >> 63) & (1 << 64) - 1)
+            + number(pages - 1))
+
+
+def file_(ino=7, length=100 * PAGE, path=b"/a", path_length=None):
+    return struct.pack("<QQQqQ", 1, ino, length, -5, len(path) if path_length
+                       is None else path_length) + path
+
+
+def whole(files, runs, n_files=None, n_runs=None, version=1, size=None,
+          magic=b"wmaprec\n", tail=b""):
+    body = b"".join(files) + b"".join(runs) + tail
+    checked = struct.pack("<QQQ", 40 + len(body) if size is None else size,
+                          len(files) if n_files is None else n_files,
+                          len(runs) if n_runs is None else n_runs) + body
+    return magic + struct.pack("<II", version, zlib.crc32(checked)) + checked
+
+
+def recordings():
+    one = [file_()]
+    good = whole(one, [run(0, 5, 3), run(0, -8, 2), run(0, 90, 1)])
+    two = [file_(), file_(8, 2**63 - 1, b"/b" * 100)]
+    yield "nothing", whole([], [])
+    yield "one", good
+    yield "two", whole(two, [run(0, 0, 1), run(1, 2**40, 9), run(0, 1, 98),
+                             run(1, -2**39, 1)])
+    yield "twins", whole([file_(), file_()], [run(0, 1, 1), run(1, 2, 1)])
+    yield "unused-file", whole(one, [])
+    yield "empty", b""
+    yield "short", good[:20]
+    yield "cut-off", good[:-1]
+    yield "longer", good + b"\0"
+    yield "version", whole(one, [], version=2)
+    yield "magic", whole(one, [], magic=b"wmaprec\r")
+    yield "bit", good[:-1] + bytes([good[-1] ^ 1])
+    yield "size", whole(one, [], size=2**64 - 1)
+    yield "files-absurd", whole(one, [], n_files=2**63)
+    yield "files-more", whole(one, [], n_files=2)
+    yield "files-fewer", whole(two, [run(0, 1, 1)], n_files=1)
+    yield "runs-absurd", whole(one, [run(0, 1, 1)], n_runs=2**63)
+    yield "runs-more", whole(one, [run(0, 1, 1)], n_runs=2)
+    yield "run-of-no-file", whole(one, [run(1, 1, 1)])
+    yield "run-beyond", whole(one, [run(0, 99, 2)])
+    yield "run-far-beyond", whole(one, [run(0, 2**62, 2**62)])
+    yield "run-before", whole(one, [run(0, -1, 1)])
+    yield "run-wraps", whole(one, [run(0, 1, 2**64)])
+    yield "run-twice", whole(one, [run(0, 4, 4), run(0, -2, 1)])
+    yield "run-goes-on", whole(one, [run(0, 4, 4), run(0, 0, 1)])
+    yield "run-half", whole(one, [run(0, 4, 1)[:-1]])
+    yield "number-long", whole(one, [b"\x80\0\0\0"])
+    yield "number-endless", whole(one, [b"\xff" * 12])
+    yield "file-negative", whole([file_(length=2**63)], [])
+    yield "file-empty", whole([file_(length=0)], [run(0, 0, 1)])
+    yield "path-long", whole([file_(path=b"x" * 4096)], [])
+    yield "path-longest", whole([file_(path=b"x" * 4095)], [])
+    yield "path-cut-off", whole([file_(path_length=2**64 - 1)], [])
+    yield "path-zero", whole([file_(path=b"/a\0b")], [])
+
+
 def save(directory, name, body):
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, name), "wb") as file:
@@ -193,6 +263,10 @@ def main():
         for foreign in (0, 1):
             save(os.path.join(directory, "books"), f"{name}-{foreign}",
                  bytes([foreign]) + b"".join(steps))
+    for name, body in recordings():
+        for fitted in (0, 1):
+            save(os.path.join(directory, "recording"), f"{name}-{fitted}",
+                 bytes([fitted]) + body)
 
 
 main()
