@@ -134,6 +134,12 @@ void keeper_set_options(struct keeper *keeper, char *const *options)
 	keeper->spawn.more = options;
 }
 
+bool keeper_give(struct keeper *keeper, const char *name, int fd)
+{
+	fd = kept_above_standard(fd);
+	return fd >= 0 && kept_add(&keeper->kept, name, fd);
+}
+
 bool keeper_start(struct keeper *keeper)
 {
 	if (!spawn_patiently(keeper)) {

@@ -29,6 +29,9 @@ const char *keeper_address(const struct keeper *keeper);
 /* It is started with these options instead of --private; constant. */
 void keeper_set_options(struct keeper *keeper, char *const *options);
 
+/* wmapd, and each after it, gets this descriptor by that name; taken over. */
+bool keeper_give(struct keeper *keeper, const char *name, int fd);
+
 /* Start wmapd. SIGCHLD must not be ignored. False: it could not be forked. */
 bool keeper_start(struct keeper *keeper);
 

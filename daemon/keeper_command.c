@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wmap keeper --socket NAME [--ready-fd N] [--foreground [OPTION...]]: a keeper
- * by itself
+ * wmap keeper --socket NAME [--ready-fd N] [--journal-fd N] [--recording-fd N]
+ * [--foreground [OPTION...]]: a keeper by itself
  *
  * For the library, which starts it when a process that has a pager thread forks
  * for the first time. It forks itself away: the starter waits for a process
  * that ends when the socket can be connected to (or with 125, after a message).
  * One byte goes to descriptor N when wmapd is ready; an end of file without one
  * tells that it never was.
+ *
+ * The descriptors of what is recorded and replayed are for wmapd (recall.h).
  *
  * N stays open, and somebody has its other end. As long as that is open wmapd
  * waits for clients; afterwards it ends with its last one, and the keeper, too.
@@ -33,14 +35,15 @@
 
 struct request {
 	const char *socket;
-	int ready_fd; /* or -1 */
+	int ready_fd;		      /* or -1 */
+	int journal_fd, recording_fd; /* wmapd's, or -1 */
 	bool foreground;
 	char *const *options; /* of wmapd, in the foreground */
 };
 
 /* ---- The command line --------------------------------------------------- */
 
-static bool set_ready_fd(struct request *request, const char *text)
+static bool set_fd(const char *option, const char *text, int *fd)
 {
 	char *end;
 	long n;
@@ -49,11 +52,31 @@ static bool set_ready_fd(struct request *request, const char *text)
 	n = strtol(text, &end, 10);
 	if (errno || end == text || *end || n < 3 || n > INT_MAX ||
 	    fcntl((int)n, F_SETFD, FD_CLOEXEC) != 0) {
-		say("--ready-fd %s: not an open descriptor above 2", text);
+		say("--%s %s: not an open descriptor above 2", option, text);
 		return false;
 	}
-	request->ready_fd = (int)n;
+	*fd = (int)n;
 	return true;
+}
+
+static bool set_option(struct request *request, int option, const char *name)
+{
+	switch (option) {
+	case 's':
+		request->socket = optarg;
+		return true;
+	case 'f':
+		request->foreground = true;
+		return true;
+	case 'r':
+		return set_fd(name, optarg, &request->ready_fd);
+	case 'j':
+		return set_fd(name, optarg, &request->journal_fd);
+	case 'R':
+		return set_fd(name, optarg, &request->recording_fd);
+	default:
+		return false;
+	}
 }
 
 static bool parse(int argc, char **argv, struct request *request)
@@ -61,20 +84,17 @@ static bool parse(int argc, char **argv, struct request *request)
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
 		{ "ready-fd", required_argument, NULL, 'r' },
+		{ "journal-fd", required_argument, NULL, 'j' },
+		{ "recording-fd", required_argument, NULL, 'R' },
 		{ "foreground", no_argument, NULL, 'f' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option;
+	int option, i = 0;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
-		if (option == 's')
-			request->socket = optarg;
-		else if (option == 'f')
-			request->foreground = true;
-		else if (option != 'r' || !set_ready_fd(request, optarg))
+	while ((option = getopt_long(argc, argv, "+:", options, &i)) != -1)
+		if (!set_option(request, option, options[i].name))
 			goto err_usage;
-	}
 	request->options = argv + optind;
 	if (request->socket && (request->foreground || optind == argc))
 		return true;
@@ -138,10 +158,20 @@ static void serve(struct keeper *keeper, int ready_fd, int signals)
 	}
 }
 
+/* What is recorded and replayed. */
+static void give_all(struct keeper *keeper, const struct request *request)
+{
+	if (request->journal_fd >= 0)
+		keeper_give(keeper, "journal", request->journal_fd);
+	if (request->recording_fd >= 0)
+		keeper_give(keeper, "recording", request->recording_fd);
+}
+
 static void keep(struct keeper *keeper, const struct request *request)
 {
 	int signals;
 
+	give_all(keeper, request);
 	keeper_detach(keeper, request->ready_fd);
 	signals = take_signals();
 	if (keeper_start(keeper))
@@ -222,7 +252,11 @@ static int fork_away(void)
 
 int keeper_command(int argc, char **argv)
 {
-	struct request request = { .ready_fd = -1 };
+	struct request request = {
+		.ready_fd = -1,
+		.journal_fd = -1,
+		.recording_fd = -1,
+	};
 	char wmapd[PATH_MAX];
 	struct keeper *keeper;
 	int forked;

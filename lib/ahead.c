@@ -61,6 +61,7 @@ static bool bring(struct pager *pager, struct mapping *mapping, uint64_t first,
 	if (!fill)
 		return false;
 	fill->via = mapping;
+	fill->behind = mapping->exact;
 	fill->deadline = mapping->deadline;
 	fill->ahead = true;
 	fill->held = held;

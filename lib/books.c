@@ -4,6 +4,8 @@
 
 #include "books.h"
 #include "pin.h"
+#include "record.h"
+#include "replay.h"
 #include "swap.h"
 #include "sys.h"
 
@@ -67,6 +69,23 @@ static void prefetch(struct message *message)
 				      &message->prefetch.id));
 }
 
+static void record(struct message *message)
+{
+	int error = 0;
+
+	if (message->record.fd < 0)
+		record_stop(message->pager);
+	else
+		error = record_start(message->pager, message->record.fd);
+	message_answer(message, error);
+}
+
+static void replay(struct message *message)
+{
+	replay_set(message->pager, message->replay.replay);
+	message_answer(message, 0);
+}
+
 /* ---- Which is which ------------------------------------------------------ */
 
 static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
@@ -84,6 +103,8 @@ static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
 	[MESSAGE_PIN] = pin_change,
 	[MESSAGE_PREFETCH] = prefetch,
 	[MESSAGE_PREFETCH_WAIT] = prefetch_wait,
+	[MESSAGE_RECORD] = record,
+	[MESSAGE_REPLAY] = replay,
 	[MESSAGE_FRAME] = books_frame,
 	[MESSAGE_YIELD] = books_yield,
 	[MESSAGE_REGROW] = books_regrow,

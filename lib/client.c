@@ -25,6 +25,7 @@
 #include "mem.h"
 #include "message.h"
 #include "ours.h"
+#include "recall.h"
 #include "remote.h"
 #include "sys.h"
 #include "thread.h"
@@ -85,6 +86,7 @@ static void forget_others(void)
 {
 	pthread_mutex_init(&starting, NULL);
 	gate_child();
+	recall_child();
 	be_here();
 	if (looking == LOOKING)
 		looking = UNKNOWN;
@@ -137,7 +139,8 @@ void client_inside(void)
 /* What has no form on a socket. */
 #define THREADS_ONLY \
 	(1u << MESSAGE_MEMORY | 1u << MESSAGE_SWAP | 1u << MESSAGE_PREFETCH | \
-	 1u << MESSAGE_PREFETCH_WAIT | 1u << MESSAGE_PIN)
+	 1u << MESSAGE_PREFETCH_WAIT | 1u << MESSAGE_PIN | \
+	 1u << MESSAGE_RECORD | 1u << MESSAGE_REPLAY)
 
 static int call(enum way by, struct message *message)
 {
@@ -165,6 +168,11 @@ unsigned client_features(void)
 int client_uffd(void)
 {
 	return uffd;
+}
+
+bool client_runs(void)
+{
+	return way != NONE;
 }
 
 bool client_is_remote(void)
@@ -319,6 +327,7 @@ static int start_thread(void)
 		return error;
 	atomic_store_explicit(&hints, new_hints, memory_order_release);
 	atomic_store_explicit(&way, THREAD, memory_order_release);
+	recall_tell();
 	return 0;
 }
 
@@ -384,6 +393,7 @@ static int start_at(const char *where)
 		return start_thread();
 	if (!strcmp(where, "private"))
 		return start_private();
+	recall_refused();
 	if (!strcmp(where, "daemon"))
 		return start_daemons();
 	return start_remote(where);
@@ -393,6 +403,7 @@ static int start(void)
 {
 	int error = fork_prepare();
 
+	recall_prepare();
 	if (!error)
 		error = start_at(place());
 	if (error != -EOPNOTSUPP)
@@ -538,6 +549,8 @@ int wmap_fd_next(int from)
 		lowest = remote_fd(from);
 	if (uffd >= from && uffd < lowest)
 		lowest = uffd;
+	if (recall_fd(from) < lowest)
+		lowest = recall_fd(from);
 	return lowest == INT_MAX ? -1 : lowest;
 }
 
@@ -555,6 +568,7 @@ void wmap_fd_yield(int fd)
 		uffd = (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
 	else if (way == REMOTE)
 		remote_fd_yield(fd);
+	recall_fd_yield(fd);
 	gate_open();
 	pthread_mutex_unlock(&starting);
 	lock_signals_restore(signals);
@@ -635,4 +649,5 @@ int wmap_sync_all(void)
 __attribute__((destructor)) static void at_exit(void)
 {
 	wmap_sync_all();
+	recall_end();
 }

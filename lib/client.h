@@ -52,6 +52,9 @@ const struct hints *client_hints(void);
 /* Somebody has to be told: become a client, if this process is none yet. */
 bool client_can_tell(void);
 
+/* Does a pager run? */
+bool client_runs(void);
+
 /* Is the pager in another process? */
 bool client_is_remote(void);
 

@@ -12,6 +12,8 @@
  */
 #include "ahead.h"
 #include "fill.h"
+#include "record.h"
+#include "replay.h"
 #include "swap.h"
 #include "sys.h"
 #include "trace.h"
@@ -188,6 +190,10 @@ void fault_resolve(struct pager *pager, struct fault fault)
 		      fault.write     ? TRACE_WRITE :
 					TRACE_READ,
 		      fault.address);
+	if (!fault.again)
+		record_touched(mapping, mapping_page(mapping, fault.address));
 	fault.again = true;
 	resolve_in(pager, mapping, &fault);
+	if (pager->replay && !mapping->replayed)
+		replay_begin(mapping);
 }

@@ -214,8 +214,9 @@ static void land(struct fill *fill, uint64_t bytes)
 		fill->write = false;
 	fill->object->payer = fill->share;
 	if (valid)
-		error = fill_put(fill->object, fill->via, fill->first, valid,
-				 buffer, fill->write, &fill->woken);
+		error = fill_put(fill->object,
+				 fill->behind ? NULL : fill->via, fill->first,
+				 valid, buffer, fill->write, &fill->woken);
 	fill->object->payer = NULL;
 	if (error) {
 		fill->woken = false;
@@ -611,12 +612,14 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 	/* Plain memory is its mapping's. */
 	fill->via = fill->healing && mapping->object->memfd >= 0 ? NULL :
 								   mapping;
+	fill->behind = mapping->exact && count > 1;
 	fill->deadline = mapping->deadline;
 	fill->write = fault->write && count == 1;
 	fill->zeros = mapping->flags & MAPPING_COURSE;
 	list_add(&fill->waiters, &waiter->link);
 	fill_go(fill);
 	ahead_missed(pager, mapping, index);
+	prefetch_missed(pager, mapping, index);
 }
 
 /* The store may never answer: who sleeps here must not wait for it, but fault
@@ -655,6 +658,7 @@ void fills_abandon(struct object *object)
 
 void fills_forget(struct mapping *mapping)
 {
+	prefetch_leave(mapping);
 	fills_unhold(mapping->object, mapping->first,
 		     mapping_end_page(mapping));
 	list_for_each(fill, &mapping->object->fills, struct fill, link) {

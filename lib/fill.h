@@ -18,6 +18,7 @@ struct fill {
 	struct object *object;
 	struct share *share; /* that pays for it */
 	struct mapping *via; /* NULL: none, or it went */
+	bool behind; /* into the object, and not into via's page table */
 	uint64_t first, count;
 	uint64_t coming; /* of these, counted in the budget */
 	uint64_t deadline;

@@ -27,6 +27,8 @@
  *   budget, evict, pin   how much may be in memory, and what goes
  *   put, fill, fault     fault → read → page in place
  *   ahead, prefetch      what will be needed, before it is
+ *   recording, journal   which pages were touched: in a file, while it is noted
+ *   record, replay       noting it, and bringing it the next time
  *   writeback        dirty pages → store
  *   books            messages: what is mapped, and what is known of it
  *   ledger           what its successor must know if it dies
@@ -37,6 +39,7 @@
  *   gate             no fork in the middle of a call that changes them
  *   client           a call becomes a message; reservations; exit
  *   fork             what a child inherits
+ *   recall           what of it this process has its pager do
  *   keep, moveout    a wmapd of one's own; the thread's pager moves there
  *   api, course, …   the public calls
  *   trace            a hook that hears of faults and loads (for teaching)

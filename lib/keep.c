@@ -21,6 +21,7 @@
 #include "budget.h"
 #include "keep.h"
 #include "mem.h"
+#include "recall.h"
 #include "sys.h"
 
 #define COMMAND	   "/../bin/wmap"
@@ -71,17 +72,19 @@ static bool find_command(char *path, size_t size)
 
 struct spawn {
 	const char *path;
-	char *argv[7];
+	char *argv[11];
 	char **environment;
 	int ready;   /* the end that it writes to */
+	int fds[2];  /* that it inherits by their numbers, or -1 */
 	char *stack; /* of the children, one half each */
 };
 
 static bool is_hidden(const char *variable)
 {
-	static const char *const names[] = { "LD_PRELOAD=", "WMAP_SOCKET=",
-					     "WMAP_PAGER=", "WMAP_REPORT=",
-					     "WMAP_MEMORY=" };
+	static const char *const names[] = {
+		"LD_PRELOAD=",	"WMAP_SOCKET=", "WMAP_PAGER=", "WMAP_REPORT=",
+		"WMAP_MEMORY=", "WMAP_RECORD=", "WMAP_REPLAY="
+	};
 
 	for (size_t i = 0; i < lengthof(names); i++)
 		if (!strncmp(variable, names[i], strlen(names[i])))
@@ -114,6 +117,9 @@ static int become(void *argument)
 {
 	const struct spawn *spawn = argument;
 
+	for (size_t i = 0; i < lengthof(spawn->fds); i++)
+		if (spawn->fds[i] >= 0)
+			sys_call(SYS_fcntl, spawn->fds[i], F_SETFD, 0);
 	if (spawn->ready == READY_FD)
 		sys_call(SYS_fcntl, READY_FD, F_SETFD, 0);
 	else
@@ -165,18 +171,51 @@ static int wait_ready(int fd)
 	return n == 1 ? 0 : -ECHILD;
 }
 
+/* What is recorded and replayed goes to the pager that is started: as options, from
+   @n on. The descriptors are copies, out of the way of READY_FD. */
+static int pass_recall(struct spawn *spawn, size_t n, char numbers[2][12])
+{
+	static char journal[] = "--journal-fd", recording[] = "--recording-fd";
+	char *const options[] = { journal, recording };
+	int fds[2];
+
+	recall_descriptors(&fds[0], &fds[1]);
+	for (size_t i = 0; i < lengthof(fds); i++) {
+		if (fds[i] < 0)
+			continue;
+		spawn->fds[i] = (int)sys_call(SYS_fcntl, fds[i],
+					      F_DUPFD_CLOEXEC, READY_FD + 1);
+		if (spawn->fds[i] < 0)
+			return spawn->fds[i];
+		snprintf(numbers[i], sizeof(numbers[i]), "%d", spawn->fds[i]);
+		spawn->argv[n++] = options[i];
+		spawn->argv[n++] = numbers[i];
+	}
+	return 0;
+}
+
 static int spawn_keeper(char *path, char *address, int ready)
 {
 	static char keeper[] = "keeper", socket[] = "--socket",
 		    ready_fd[] = "--ready-fd", three[] = "3";
+	char numbers[2][12];
 	size_t size;
 	struct spawn spawn = {
 		.path = path,
 		.argv = { path, keeper, socket, address, ready_fd, three },
 		.environment = make_environment(&size),
 		.ready = ready,
+		.fds = { -1, -1 },
 	};
-	int error = spawn.environment ? run(&spawn) : -ENOMEM;
+	int error = spawn.environment ? 0 : -ENOMEM;
+
+	if (!error)
+		error = pass_recall(&spawn, 6, numbers);
+	if (!error)
+		error = run(&spawn);
+	for (size_t i = 0; i < lengthof(spawn.fds); i++)
+		if (spawn.fds[i] >= 0)
+			sys_call(SYS_close, spawn.fds[i]);
 
 	mem_free(spawn.environment, size);
 	return error;

@@ -9,6 +9,7 @@
 
 #include "mem.h"
 #include "ours.h"
+#include "record.h"
 #include "space.h"
 #include "sys.h"
 #include "trace.h"
@@ -23,7 +24,13 @@ bool mapping_unseen(const struct mapping *mapping)
 {
 	return mapping->alone && mapping->space->home &&
 	       mapping->object->memfd >= 0 && mapping->flags & WMAP_SHARED &&
-	       !(mapping->flags & MAPPING_COURSE);
+	       !mapping->exact;
+}
+
+bool mapping_is_exact(const struct mapping *mapping)
+{
+	return mapping->flags & MAPPING_COURSE ||
+	       record_wants(mapping->space->pager, mapping->object);
 }
 
 uint64_t mapping_modes(const struct mapping *mapping)
@@ -36,7 +43,7 @@ uint64_t mapping_modes(const struct mapping *mapping)
 		       (mapping->space->home ? UFFDIO_REGISTER_MODE_WP : 0);
 	if (mapping->tracked || mapping_unseen(mapping))
 		modes |= UFFDIO_REGISTER_MODE_WP;
-	if (mapping->flags & MAPPING_COURSE ||
+	if (mapping->exact ||
 	    (!mapping_unseen(mapping) && (mapping->tracked || mapping->alone)))
 		modes |= UFFDIO_REGISTER_MODE_MINOR;
 	return modes;

@@ -43,6 +43,8 @@ enum message_kind {
 	MESSAGE_STAY,	 /* after LEAVE: it does after all */
 	MESSAGE_ABANDON, /* after LEAVE: all is another pager's */
 	MESSAGE_STOP,
+	MESSAGE_RECORD, /* first touches into a journal, or no more */
+	MESSAGE_REPLAY, /* bring what was recorded */
 	MESSAGE_KINDS
 };
 
@@ -138,6 +140,12 @@ struct message {
 		struct {
 			const char *where; /* in, not in memory that we page */
 		} swap;
+		struct {
+			int fd; /* in: the journal's, or -1: no more */
+		} record;
+		struct {
+			struct replay *replay; /* in: the pager's on success */
+		} replay;
 		struct {
 			int memfd;	 /* out: a duplicate for the sender */
 			uint64_t offset; /* out: of the page */

@@ -73,6 +73,7 @@ struct object {
 	struct account *account; /* charged with it, or NULL */
 	struct list of_maker;	 /* space.made, while that one lives */
 	size_t *made;		 /* its n_made, or NULL */
+	struct recorded *recorded; /* what is noted of its file, or NULL */
 	struct post *stalled; /* their messages, until no run is on its way */
 	struct list sick;     /* pager.sick, if it has pages in ERROR */
 	size_t retries;	      /* tries to read such pages again */

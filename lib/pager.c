@@ -12,6 +12,8 @@
 #include "histogram.h"
 #include "mem.h"
 #include "pager.h"
+#include "record.h"
+#include "replay.h"
 #include "sys.h"
 
 #define MESSAGES 64 /* read at a time */
@@ -210,6 +212,8 @@ int pager_space_attach(struct space *space, int uffd)
 
 void pager_destroy(struct pager *pager)
 {
+	record_stop(pager);
+	replay_set(pager, NULL);
 	staging_destroy(&pager->staging);
 	swapout_destroy(pager);
 	loop_destroy(pager->loop);

@@ -55,9 +55,11 @@ struct pager {
 	bool wetting;	      /* it is posted */
 	uint64_t n_parked;    /* fills that hold a page back */
 	uint64_t ahead_wants; /* bytes that reading ahead would use */
-	struct list prefetches; /* prefetch.link */
-	unsigned prefetching;	/* reads under way for them */
-	struct list sick;	/* object.sick: with pages in ERROR */
+	struct list prefetches;	   /* prefetch.link */
+	unsigned prefetching;	   /* reads under way for them */
+	struct recorder *recorder; /* or NULL: nothing is recorded */
+	struct replay *replay;	   /* or NULL */
+	struct list sick;	   /* object.sick: with pages in ERROR */
 	struct timer heal;
 	struct timer leaving;	/* is it at rest? */
 	struct message *leaver; /* MESSAGE_LEAVE, until it is */
@@ -100,6 +102,21 @@ void faults_release(struct mapping *mapping);
 /* Bring what is absent of [start, end) of the space, in the background. */
 int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
 		   bool hint, uint64_t *id);
+
+/*
+ * The same for what was recorded of a mapping, a file with that number in the
+ * recording: as long as it proves right. @ranges is taken over on success.
+ */
+int prefetch_replay(struct mapping *mapping, uint32_t file,
+		    struct wmap_range *ranges, size_t n);
+void prefetch_end_replays(struct pager *pager);
+
+/* A fault on a page of the mapping that was not on its way. */
+void prefetch_missed(struct pager *pager, const struct mapping *mapping,
+		     uint64_t index);
+
+/* The mapping goes: nothing that was recorded of it is brought any more. */
+void prefetch_leave(const struct mapping *mapping);
 
 /* Answer when it has ended, or cancel it and answer then. */
 void prefetch_wait(struct message *message);

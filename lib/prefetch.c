@@ -17,6 +17,7 @@
  */
 #include "fill.h"
 #include "mem.h"
+#include "replay.h"
 
 struct prefetch {
 	struct list link; /* pager.prefetches */
@@ -30,21 +31,32 @@ struct prefetch {
 	uint64_t since;	  /* pages since the last mark */
 	unsigned marks;	  /* out */
 	bool hint;	  /* not a list in the order of need: no marks */
+	/* Of a replay (replay.h), else NULL, 0, without limit: */
+	struct mapping *only; /* whose ranges they are; NULL, too: it went */
+	uint32_t file;	      /* in the recording */
+	uint64_t window;      /* pages between marks, at most */
+	size_t sorted;	      /* of its entries */
+	unsigned hits;	      /* faults on what it has still to bring */
 	bool ended;
 	struct post *waiters; /* of messages */
 };
 
-#define PREFETCHES 48 /* reads under way at a time */
-#define TOGETHER   64 /* pages of one read, at most */
+#define PREFETCHES 48  /* reads under way at a time */
+#define TOGETHER   64  /* pages of one read, at most */
+#define WINDOW_MIN 128 /* pages between a replay's marks … */
+#define WINDOW_MAX 16384
+#define PART_MAX   1024 /* entries that are sorted together */
+#define HITS	   4	/* more than other faults: it goes past a mark */
 
-static uint64_t between_marks(const struct mapping *mapping)
+static uint64_t between_marks(const struct prefetch *prefetch,
+			      const struct mapping *mapping)
 {
 	uint64_t most =
 		share_most(mapping->space->pager, mapping_share(mapping));
 
 	if (most == BUDGET_NONE)
-		return UINT64_MAX;
-	return max_u64(most >> PAGE_SHIFT >> 3, 4);
+		return prefetch->window;
+	return min_u64(max_u64(most >> PAGE_SHIFT >> 3, 4), prefetch->window);
 }
 
 static bool is_paused(const struct prefetch *prefetch)
@@ -76,24 +88,86 @@ static void look_after(struct prefetch *prefetch)
 	mem_free(prefetch, sizeof(*prefetch));
 }
 
-int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
-		   bool hint, uint64_t *id)
+/* Not begun yet; NULL: no memory. */
+static struct prefetch *create(struct space *space, struct wmap_range *ranges,
+			       size_t n)
 {
 	static uint64_t last_id;
 	struct prefetch *prefetch = mem_alloc(sizeof(*prefetch));
 
 	if (!prefetch)
-		return -ENOMEM;
+		return NULL;
 	prefetch->pager = space->pager;
 	prefetch->space = space;
 	prefetch->ranges = ranges;
 	prefetch->n = n;
-	prefetch->hint = hint;
+	prefetch->window = UINT64_MAX;
 	prefetch->id = ++last_id;
-	*id = prefetch->id;
 	list_add(&space->pager->prefetches, &prefetch->link);
+	return prefetch;
+}
+
+int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
+		   bool hint, uint64_t *id)
+{
+	struct prefetch *prefetch = create(space, ranges, n);
+
+	if (!prefetch)
+		return -ENOMEM;
+	prefetch->hint = hint;
+	*id = prefetch->id;
 	prefetch_pump(space->pager);
 	return 0;
+}
+
+/* ---- Sorting ----------------------------------------------------------------*/
+
+/* The entries at the front of what is left that have so many pages together. */
+static size_t count_part(const struct prefetch *prefetch, uint64_t pages)
+{
+	size_t left = min_u64(prefetch->n - prefetch->i, PART_MAX), n = 0;
+
+	for (uint64_t sum = 0; n < left && sum < pages; n++)
+		sum += prefetch->ranges[prefetch->i + n].length >> PAGE_SHIFT;
+	return n;
+}
+
+/* What touches becomes one; how many are left. */
+static size_t join_part(struct recording_run *part, size_t n)
+{
+	size_t to = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (i &&
+		    part[to - 1].first + part[to - 1].count == part[i].first)
+			part[to - 1].count += part[i].count;
+		else
+			part[to++] = part[i];
+	return to;
+}
+
+/* Of a replay: sort the next entries, with @pages or so, by address, that what lies
+   together is read together. */
+static void sort_part(struct prefetch *prefetch, uint64_t pages)
+{
+	static struct recording_run part[PART_MAX]; /* the pager's only */
+	size_t n = count_part(prefetch, pages), left;
+	struct wmap_range *ranges = &prefetch->ranges[prefetch->i];
+
+	for (size_t i = 0; i < n; i++)
+		part[i] = (struct recording_run){
+			.first = (uint64_t)ranges[i].addr,
+			.count = ranges[i].length,
+		};
+	recording_sort(part, n);
+	left = join_part(part, n);
+	prefetch->sorted = prefetch->i + n;
+	prefetch->i = prefetch->sorted - left;
+	for (size_t i = 0; i < left; i++)
+		prefetch->ranges[prefetch->i + i] = (struct wmap_range){
+			.addr = (void *)part[i].first,
+			.length = part[i].count,
+		};
 }
 
 /* ---- Reading ----------------------------------------------------------------*/
@@ -123,8 +197,8 @@ static bool read_run(struct prefetch *prefetch, struct mapping *mapping,
 	if (!fill)
 		return false;
 	/* Where every touch counts, bringing is not touching. */
-	if (!(mapping->flags & MAPPING_COURSE))
-		fill->via = mapping;
+	fill->via = mapping;
+	fill->behind = mapping->exact;
 	fill->prefetch = prefetch;
 	fill->held = held;
 	fill->deadline = mapping->deadline;
@@ -166,6 +240,10 @@ static struct mapping *find_next(struct prefetch *prefetch, uint64_t *end)
 		if (prefetch->next >= *end || i == space->n ||
 		    space->entries[i].start >= *end)
 			continue;
+		/* Something else is there by now. */
+		if (prefetch->only &&
+		    space->entries[i].mapping != prefetch->only)
+			continue;
 		prefetch->next =
 			max_u64(prefetch->next, space->entries[i].start);
 		return space->entries[i].mapping;
@@ -186,10 +264,14 @@ static uint64_t end_of(const struct mapping *mapping, uint64_t end)
 static bool step(struct prefetch *prefetch)
 {
 	uint64_t end = 0, index, count, most;
-	struct mapping *mapping = find_next(prefetch, &end);
+	struct mapping *mapping;
 	bool held;
 
-	most = mapping ? between_marks(mapping) : 0;
+	if (prefetch->only && prefetch->i >= prefetch->sorted)
+		sort_part(prefetch,
+			  between_marks(prefetch, prefetch->only) / 2);
+	mapping = find_next(prefetch, &end);
+	most = mapping ? between_marks(prefetch, mapping) : 0;
 	held = prefetch->since >= most;
 	if (!mapping || (held && (prefetch->hint || !fill_may_hold(mapping)))) {
 		prefetch->ended = true;
@@ -259,6 +341,8 @@ void prefetch_read(struct prefetch *prefetch, bool was_held)
 void prefetch_unmark(struct prefetch *prefetch)
 {
 	prefetch->marks--;
+	if (prefetch->only)
+		prefetch->window = min_u64(2 * prefetch->window, WINDOW_MAX);
 }
 
 /* A page that is held back is read: it waits for its reader, not for the store. */
@@ -275,6 +359,63 @@ void prefetch_unparked(struct prefetch *prefetch)
 	prefetch->pending++;
 }
 
+/* ---- Replays ------------------------------------------------------------------*/
+
+int prefetch_replay(struct mapping *mapping, uint32_t file,
+		    struct wmap_range *ranges, size_t n)
+{
+	struct prefetch *prefetch = create(mapping->space, ranges, n);
+
+	if (!prefetch)
+		return -ENOMEM;
+	prefetch->only = mapping;
+	prefetch->file = file;
+	prefetch->window = WINDOW_MIN;
+	prefetch_pump(mapping->space->pager);
+	return 0;
+}
+
+/* A page that is held back of what it brings; NULL: none is. */
+static struct fill *find_mark(const struct prefetch *prefetch)
+{
+	list_for_each(fill, &prefetch->only->object->fills, struct fill, link)
+		if (fill->prefetch == prefetch && fill->held)
+			return fill;
+	return NULL;
+}
+
+/* Its order is another one than the program's, or a mark is of no use: not so far
+   ahead, but on. */
+static void go_past_mark(struct prefetch *prefetch)
+{
+	struct fill *mark = find_mark(prefetch);
+
+	prefetch->hits = 0;
+	prefetch->window = max_u64(prefetch->window / 4, WINDOW_MIN / 2);
+	if (mark)
+		fill_release(mark->object, mark->first);
+}
+
+void prefetch_missed(struct pager *pager, const struct mapping *mapping,
+		     uint64_t index)
+{
+	list_for_each(prefetch, &pager->prefetches, struct prefetch, link) {
+		size_t place;
+
+		if (prefetch->only != mapping || !is_paused(prefetch))
+			continue;
+		place = replay_place(pager->replay, prefetch->file, index);
+		if (place == REPLAY_NOWHERE)
+			prefetch->hits -= prefetch->hits > 0;
+		else if (place >= prefetch->sorted)
+			prefetch->hits++;
+		if (prefetch->hits == HITS) {
+			go_past_mark(prefetch);
+			return;
+		}
+	}
+}
+
 /* ---- Waiting, cancelling -----------------------------------------------------*/
 
 static struct prefetch *find(const struct space *space, uint64_t id)
@@ -289,6 +430,7 @@ static struct prefetch *find(const struct space *space, uint64_t id)
 static void end(struct prefetch *prefetch)
 {
 	prefetch->ended = true;
+	prefetch->only = NULL;
 	prefetch->i = prefetch->n;
 	look_after(prefetch);
 }
@@ -317,4 +459,19 @@ void prefetch_forget(struct space *space)
 			prefetch->space = NULL;
 			end(prefetch);
 		}
+}
+
+void prefetch_leave(const struct mapping *mapping)
+{
+	list_for_each(prefetch, &mapping->space->pager->prefetches,
+		      struct prefetch, link)
+		if (prefetch->only == mapping)
+			end(prefetch);
+}
+
+void prefetch_end_replays(struct pager *pager)
+{
+	list_for_each(prefetch, &pager->prefetches, struct prefetch, link)
+		if (prefetch->only)
+			end(prefetch);
 }

@@ -110,7 +110,7 @@ int recording_add_run(struct recording *recording, uint32_t file,
 	if (error)
 		return error;
 	recording->runs[recording->n_runs++] =
-		(struct recording_run){ first, count, file };
+		(struct recording_run){ first, count, file, 0 };
 	return 0;
 }
 

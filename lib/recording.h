@@ -32,6 +32,7 @@ struct recording_file {
 struct recording_run {
 	uint64_t first, count; /* pages */
 	uint32_t file;	       /* its number in the recording */
+	uint32_t place;	       /* for who sorts them to know */
 };
 
 struct recording {
@@ -107,6 +108,12 @@ size_t recording_lower(const struct recording_run *runs, size_t n,
 /* The recording in a file. *@why: as recording_parse's. */
 int recording_read(const char *path, struct recording **result,
 		   const char **why);
+
+/* In one that is open; its offset stays. */
+int recording_read_open(int fd, struct recording **result, const char **why);
+
+/* A memfd with these bytes, or a negative errno. */
+int recording_memory(const void *bytes, size_t size);
 
 /*
  * Write it to a file, with what is in that already: to another one beside it,

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,7 +32,7 @@ static int read_all(int fd, char *bytes, size_t size)
 	size_t at = 0;
 
 	while (at < size) {
-		long n = sys_call(SYS_read, fd, bytes + at, size - at);
+		long n = sys_call(SYS_pread64, fd, bytes + at, size - at, at);
 
 		if (n == -EINTR)
 			continue;
@@ -61,12 +62,14 @@ static int check_kind(int fd, size_t *size, const char **why)
 	return 0;
 }
 
-static int read_open(int fd, struct recording **result, const char **why)
+int recording_read_open(int fd, struct recording **result, const char **why)
 {
 	size_t size = 0;
 	char *bytes;
-	int error = check_kind(fd, &size, why);
+	int error;
 
+	*why = NULL;
+	error = check_kind(fd, &size, why);
 	if (error)
 		return error;
 	bytes = mem_alloc(size + 1);
@@ -89,7 +92,7 @@ int recording_read(const char *path, struct recording **result,
 			   O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return fd;
-	error = read_open(fd, result, why);
+	error = recording_read_open(fd, result, why);
 	sys_call(SYS_close, fd);
 	return error;
 }
@@ -152,6 +155,16 @@ static int replace(const char *path, const char *bytes, size_t size)
 	if (error)
 		sys_call(SYS_unlink, name);
 	return error;
+}
+
+int recording_memory(const void *bytes, size_t size)
+{
+	int fd = (int)sys_call(SYS_memfd_create, "wmap-recording", MFD_CLOEXEC);
+	int error = fd < 0 ? fd : write_all(fd, bytes, size);
+
+	if (error && fd >= 0)
+		sys_call(SYS_close, fd);
+	return error ? error : fd;
 }
 
 /* ---- Saving ----------------------------------------------------------------------*/

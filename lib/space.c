@@ -157,6 +157,7 @@ int space_add(struct space *space, struct mapping *mapping)
 	if (error)
 		return error;
 	mapping->space = space;
+	mapping->exact = mapping_is_exact(mapping);
 	if (!mapping->slot) /* a predecessor's is there already */
 		error = ledger_mapping(mapping);
 	if (error) {

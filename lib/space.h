@@ -16,8 +16,9 @@
  *                      pager takes them out of the page table to see whether
  *                      the MMU brings them back (evict.c). Without the attempt
  *                      at fault-around a fault costs a tenth less.
- *   MISSING|MINOR      also a first touch of a page that others brought: exact
- *                      mappings (the course's), where every touch counts; and
+ *   MISSING|MINOR      also a first touch of a page that others brought, or that
+ *                      was read ahead: exact mappings, the course's and those
+ *                      that are recorded, where every touch counts; and
  *                      private ones that are alone, for that tenth.
  *   MISSING|MINOR|WP   also the first store to it: tracked mappings, shared,
  *                      writable and with a store to write back to, where others
@@ -63,6 +64,8 @@ struct mapping {
 	bool may_write; /* its descriptor, or store, was for writing */
 	bool alone;	/* with its object, but for pieces cut from it */
 	bool tracked;
+	bool exact;	  /* each first touch is a message */
+	bool replayed;	  /* or nothing is known to be (replay.h) */
 	bool closing;	  /* stores are held until it is unmapped, or not */
 	struct list held; /* fault.link */
 	bool moving;	  /* its memory is not there yet (books_change.c) */
@@ -173,6 +176,9 @@ static inline uint64_t mapping_end_page(const struct mapping *mapping)
 /* May the pager take its pages out of the page table, and the MMU bring them
    back without a message? */
 bool mapping_unseen(const struct mapping *mapping);
+
+/* Shall each first touch be a message: does it count, or is it recorded? */
+bool mapping_is_exact(const struct mapping *mapping);
 
 /* UFFDIO_REGISTER_MODE_* that it needs. */
 uint64_t mapping_modes(const struct mapping *mapping);

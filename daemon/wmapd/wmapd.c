@@ -18,6 +18,8 @@
 #include "../notify.h"
 #include "lock.h"
 #include "mem.h"
+#include "record.h"
+#include "replay.h"
 #include "trace.h"
 #include "wmap/wmap.h"
 #include "wmapd.h"
@@ -202,6 +204,7 @@ static int listen_at(const char *name)
 
 struct received {
 	int listen, hints, ledger; /* or -1 */
+	int journal, recording;	   /* likewise */
 	struct list rest;	   /* struct taken: a predecessor's */
 };
 
@@ -233,6 +236,10 @@ static void take(void *context, const char *name, int fd)
 		received->hints = fd;
 	else if (received->ledger < 0 && !strcmp(name, "ledger"))
 		received->ledger = fd;
+	else if (received->journal < 0 && !strcmp(name, "journal"))
+		received->journal = fd;
+	else if (received->recording < 0 && !strcmp(name, "recording"))
+		received->recording = fd;
 	else
 		take_rest(received, name, fd);
 }
@@ -374,6 +381,31 @@ static bool replace_there(const struct options *options)
 	return replace(name ? name : path);
 }
 
+/* Who serves without is better than who does not serve. */
+static void start_recording(struct pager *pager, int journal)
+{
+	int error = journal < 0 ? 0 : record_start(pager, journal);
+
+	if (error)
+		say("nothing is recorded: %s", strerror(-error));
+	if (journal >= 0)
+		close(journal);
+}
+
+static void start_replaying(struct pager *pager, int fd)
+{
+	struct recording *recording;
+	const char *why;
+	int error = fd < 0 ? 0 : recording_read_open(fd, &recording, &why);
+
+	if (error)
+		say("nothing is replayed: %s", why ? why : strerror(-error));
+	else if (fd >= 0)
+		replay_set(pager, replay_create(recording));
+	if (fd >= 0)
+		close(fd);
+}
+
 static int start(struct server *server, struct signals *signals,
 		 struct received *received)
 {
@@ -382,6 +414,10 @@ static int start(struct server *server, struct signals *signals,
 
 	if (!error)
 		error = watch_signals(signals);
+	if (!error) {
+		start_recording(server->pager, received->journal);
+		start_replaying(server->pager, received->recording);
+	}
 	if (!error && server->ledger)
 		error = takeover(server, &received->rest);
 	if (error)
@@ -402,7 +438,13 @@ static void tell_ready(int fd)
 int main(int argc, char **argv)
 {
 	struct options options = { .ready_fd = -1 };
-	struct received received = { .listen = -1, .hints = -1, .ledger = -1 };
+	struct received received = {
+		.listen = -1,
+		.hints = -1,
+		.ledger = -1,
+		.journal = -1,
+		.recording = -1,
+	};
 	struct server server;
 	struct signals signals = { .server = &server };
 	char path[128] = "";

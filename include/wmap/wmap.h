@@ -419,6 +419,70 @@ WMAP_API int wmap_prefetch_wait(int64_t prefetch);
 /** wmap_prefetch_cancel - ask for no more; what is on its way still comes */
 WMAP_API int wmap_prefetch_cancel(int64_t prefetch);
 
+/* ---- Recording and replaying ------------------------------------------------- */
+
+/**
+ * wmap_record_start - record which pages of files are touched, in what order
+ * @path: where the recording will be; if one is there it is added to
+ *
+ * From now on each page of a mapped file that is touched for the first time is
+ * noted, of all processes that share this one's pager, until wmap_record_stop or
+ * exit(3), which write the recording. $WMAP_RECORD does the same from the first
+ * mapping on. Pages that were there before are not seen. While it records a first
+ * touch is always a message to the pager: some 10 µs for each page that was read
+ * ahead. At most 4,096 files and four million runs of pages.
+ *
+ * The pager must be a thread, or be started by this call: with "private" for its
+ * place (wmap_pager_set) that is before the first mapping.
+ *
+ * Errors:
+ *   EINVAL   @path is NULL or empty; or a file is there that is no recording
+ *   EISDIR, EACCES, ENOENT, EROFS …  it could not be written
+ *   EBADMSG  what is there is cut off or damaged
+ *   EPROTONOSUPPORT  it is of another version
+ *   EBUSY    this process records already
+ *   EOPNOTSUPP  the pager is a wmapd
+ */
+WMAP_API int wmap_record_start(const char *path);
+
+/**
+ * wmap_record_stop - end a recording, and write it to its file
+ *
+ * The file is replaced whole: what is touched now comes first, then what only the
+ * recording there before had. Left out is what has been changed or taken away
+ * since. A file is known by device and inode, or by its path, together with its
+ * length and the time of its last change, as they are when the recording ends: so
+ * what the program wrote itself makes nothing stale.
+ *
+ * Errors:
+ *   EINVAL  nothing is recorded
+ *   ENOSPC, EACCES, … as wmap_record_start's: the file is as it was, and the
+ *           recording goes on
+ */
+WMAP_API int wmap_record_stop(void);
+
+/**
+ * wmap_replay - bring what a recording says as soon as it is mapped
+ * @path: the recording, read now; NULL: replay nothing any more
+ *
+ * From now on a mapping of a file that is in it, and has not changed since, has
+ * the pages that were recorded brought, from its first fault on, in the order
+ * recorded and in large reads, within the budget and behind faults. It goes as far
+ * ahead as it proves right; of a recording that is wrong about a program 1 MiB a
+ * mapping is brought. Where and when as wmap_record_start; $WMAP_REPLAY does the
+ * same.
+ *
+ * Errors:
+ *   EINVAL, EBADMSG, EPROTONOSUPPORT  it is no recording, is cut off or damaged, is
+ *           of another version: nothing has changed
+ *   ENOENT, EACCES, EISDIR …  it cannot be read
+ *   EFBIG   it is larger than 256 MiB
+ *   EOPNOTSUPP  the pager is a wmapd
+ */
+WMAP_API int wmap_replay(const char *path);
+
+/* ---- Pins --------------------------------------------------------------------- */
+
 /**
  * wmap_pin - bring a range, and keep it whatever the budget
  * @addr, @length: as wmap_sync's
