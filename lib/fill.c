@@ -214,9 +214,9 @@ static void land(struct fill *fill, uint64_t bytes)
 		fill->write = false;
 	fill->object->payer = fill->share;
 	if (valid)
-		error = fill_put(fill->object,
-				 fill->behind ? NULL : fill->via, fill->first,
-				 valid, buffer, fill->write, &fill->woken);
+		error = fill_put(fill->object, fill->behind ? NULL : fill->via,
+				 fill->first, valid, buffer, fill->write,
+				 &fill->woken);
 	fill->object->payer = NULL;
 	if (error) {
 		fill->woken = false;

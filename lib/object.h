@@ -70,9 +70,9 @@ struct object {
 	bool unflushed;	  /* written since the last flush */
 	unsigned writing; /* runs being written back, within their deadline */
 	unsigned writers; /* in write(2) to the file: no run is begun */
-	struct account *account; /* charged with it, or NULL */
-	struct list of_maker;	 /* space.made, while that one lives */
-	size_t *made;		 /* its n_made, or NULL */
+	struct account *account;   /* charged with it, or NULL */
+	struct list of_maker;	   /* space.made, while that one lives */
+	size_t *made;		   /* its n_made, or NULL */
 	struct recorded *recorded; /* what is noted of its file, or NULL */
 	struct post *stalled; /* their messages, until no run is on its way */
 	struct list sick;     /* pager.sick, if it has pages in ERROR */
