@@ -522,8 +522,10 @@ static bool claim(struct object *object, uint64_t first, uint64_t count)
 
 bool fill_try(struct fill *fill)
 {
-	if (begin(fill, true))
+	if (begin(fill, true)) {
+		follow_ahead(&fill->pager->follow, fill->count);
 		return true;
+	}
 	list_del(&fill->link);
 	unclaim(fill, fill->first);
 	fill_destroy(fill);

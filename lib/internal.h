@@ -25,6 +25,7 @@
  *   space            mappings by address, the uffd, what is done to their pages
  *   share, window        who pays for which pages, by 512 neighbours
  *   budget, evict, pin   how much may be in memory, and what goes
+ *   follow           on which CPU the pager runs
  *   put, fill, fault     fault → read → page in place
  *   ahead, prefetch      what will be needed, before it is
  *   recording, journal   which pages were touched: in a file, while it is noted

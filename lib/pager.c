@@ -55,6 +55,8 @@ static void take_fault(struct space *space, const struct uffd_msg *message,
 	if (message->event != UFFD_EVENT_PAGEFAULT)
 		return;
 	space->stats.faults++;
+	follow_fault(&space->pager->follow, space->process,
+		     message->arg.pagefault.feat.ptid);
 	fault_resolve(space->pager, fault);
 }
 
@@ -216,6 +218,7 @@ void pager_destroy(struct pager *pager)
 	replay_set(pager, NULL);
 	staging_destroy(&pager->staging);
 	swapout_destroy(pager);
+	follow_stop(&pager->follow);
 	loop_destroy(pager->loop);
 	if (pager->home) {
 		space_destroy(pager->home);
@@ -226,6 +229,7 @@ void pager_destroy(struct pager *pager)
 
 void pager_run(struct pager *pager)
 {
+	follow_start(&pager->follow);
 	while (!pager->stopping)
 		loop_turn(pager->loop);
 }

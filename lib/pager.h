@@ -16,6 +16,7 @@
 #define WMAP_PAGER_H
 
 #include "budget.h"
+#include "follow.h"
 #include "loop.h"
 #include "message.h"
 #include "object.h"
@@ -48,6 +49,7 @@ struct pager {
 	struct budget budget;
 	struct staging staging;
 	struct swapout swapout;
+	struct follow follow;
 	struct list hungry;   /* fill.waiting: for a buffer, or for memory */
 	struct list thirsty;  /* fault.link: zeros, that wait for memory */
 	struct list dry;      /* writeback.dry: no room for their writes now */

@@ -108,6 +108,7 @@ struct space {
 	bool more_due;
 	void (*over)(struct space *space); /* of who waits for more to come */
 	bool home;			   /* the pager's own process's */
+	uint32_t process; /* its number; 0: home, or unknown */
 	bool foreign; /* of another user than the pager's */
 	unsigned features;
 	int pagemap; /* of this process: what of its memory is in use; or -1 */

@@ -107,7 +107,8 @@ static int negotiate(int uffd, uint64_t wanted, uint64_t *has)
 
 static const uint64_t required =
 	UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_MISSING_SHMEM |
-	UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+	UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
+	UFFD_FEATURE_THREAD_ID;
 
 /* A feature that we use where it is there. */
 static const struct {

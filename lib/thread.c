@@ -285,6 +285,7 @@ void thread_child(void)
 	sys_call(SYS_close, pager->home->uffd);
 	if (pager->home->pagemap >= 0)
 		sys_call(SYS_close, pager->home->pagemap);
+	follow_stop(&pager->follow);
 	loop_child(pager->loop);
 	pager = NULL;
 }

@@ -44,6 +44,9 @@ static const int allowed[] = {
 	SCMP_SYS(set_robust_list),
 	SCMP_SYS(rseq),
 	SCMP_SYS(sched_yield),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(sched_setaffinity),
+	SCMP_SYS(nanosleep),
 	/* the metrics' library */
 	SCMP_SYS(epoll_create1),
 	SCMP_SYS(epoll_ctl),

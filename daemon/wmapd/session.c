@@ -352,6 +352,7 @@ int session_attach(struct session *session, pid_t pid, int uffd)
 	session_adopted(session);
 	session->embryo = false;
 	session->pid = pid;
+	session->space->process = (uint32_t)pid;
 	session_watch(session);
 	return 0;
 }
