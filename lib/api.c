@@ -77,6 +77,13 @@ void *api_map(struct client_map *map)
 	return api_pointer(error, address);
 }
 
+static int check_memory(uint64_t bytes)
+{
+	if (bytes == BUDGET_NONE)
+		return 0;
+	return bytes < BUDGET_MIN || bytes > budget_most() ? -EINVAL : 0;
+}
+
 static int take_options(struct client_map *map,
 			const struct wmap_map_options *options)
 {
@@ -95,7 +102,10 @@ static int take_options(struct client_map *map,
 	map->grain = grain >> PAGE_SHIFT;
 	map->store = options->store;
 	map->deadline = options->deadline_ms * 1000000ull;
-	return 0;
+	if (!options->memory || options->memory == WMAP_MEMORY_UNLIMITED)
+		return 0;
+	map->memory = options->memory;
+	return check_memory(map->memory);
 }
 
 /* The largest object: page numbers have 36 bits. */
@@ -248,8 +258,8 @@ int wmap_memory_set(size_t bytes)
 	};
 	int error = client_start();
 
-	if (!error && bytes != WMAP_MEMORY_UNLIMITED && bytes > budget_most())
-		error = -EINVAL;
+	if (!error)
+		error = check_memory(bytes);
 	if (!error)
 		error = client_call(&message);
 	return api_result(error);
@@ -270,6 +280,20 @@ int wmap_swap_set(const char *where)
 		error = client_call(&message);
 	}
 	return api_result(error);
+}
+
+int wmap_mapping_bound(void *addr, size_t bytes)
+{
+	struct message message = {
+		.kind = MESSAGE_MEMORY,
+		.address = (uint64_t)addr,
+		.memory = { .mapping = true, .limit = bytes },
+	};
+	int error = check_memory(bytes);
+
+	if (!error)
+		error = client_call(&message);
+	return api_result(error == -ESRCH ? -ENOENT : error);
 }
 
 /* Where the pager is another process: as advice, one by one. */

@@ -45,10 +45,21 @@ static void stop(struct message *message)
 	message_answer(message, 0);
 }
 
+/* Another process bounds itself, and not the pager. */
 static void memory(struct message *message)
 {
-	message_answer(message,
-		       budget_set(message->pager, message->memory.limit));
+	struct space *space = message->space;
+	struct mapping *mapping = space_find(space, message->address);
+	uint64_t limit = message->memory.limit;
+	int error = -ENOENT;
+
+	if (!message->memory.mapping && space->home)
+		error = budget_set(message->pager, limit);
+	else if (!message->memory.mapping)
+		error = share_bound_process(space, limit);
+	else if (mapping)
+		error = share_bound_mapping(mapping, limit);
+	message_answer(message, error);
 }
 
 static void swap(struct message *message)

@@ -242,6 +242,12 @@ static int book(struct message *message, struct object *object)
 		error = space_add(message->space, mapping);
 	if (error)
 		goto err_mapping;
+	if (message->map.memory)
+		error = share_bound_mapping(mapping, message->map.memory);
+	if (error) {
+		space_remove(mapping);
+		return error;
+	}
 	message->map.memfd = object->memfd;
 	message->map.modes = mapping_modes(mapping);
 	message->map.shared = mapping->shared;

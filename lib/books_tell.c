@@ -71,6 +71,12 @@ static void tell(const struct mapping *mapping, struct wmap_mapping_info *info)
 	info->fills = mapping->fills;
 	info->writebacks = object->writebacks_done;
 	info->errors = mapping->errors + object->write_errors;
+	info->memory_limit = BUDGET_NONE;
+	if (mapping->part) {
+		info->memory_limit = mapping->part->limit;
+		info->memory = (mapping->part->present + mapping->part->coming)
+			       << PAGE_SHIFT;
+	}
 	strcpy(info->name, object->store ? object->store->name : "zero");
 	/* A plain object's pages are numbered from 0, which is no offset. */
 	if (!object->store)

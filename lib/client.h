@@ -92,6 +92,7 @@ struct client_map {
 	int fd;		 /* the caller's, or -1 */
 	uint64_t grain;	 /* pages */
 	uint64_t deadline;
+	uint64_t memory; /* bytes; 0: no budget of its own */
 	struct wmap_store *store;
 };
 

@@ -198,6 +198,7 @@ static int map_inside(const struct client_map *map, uint64_t *address)
 			.offset = map->offset,
 			.grain = map->grain,
 			.deadline = map->deadline,
+			.memory = map->memory,
 			.store = map->store,
 			.file = -1,
 			.growing = grows,

@@ -243,6 +243,7 @@ int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
 	record->of_space.token[1] = token[1];
 	record->of_space.uid = uid;
 	record->of_space.pid = pid;
+	record->of_space.memory = BUDGET_NONE;
 	record_write(record, RECORD_SPACE);
 	return 0;
 }
@@ -255,6 +256,12 @@ void ledger_uffd(struct ledger *ledger, uint64_t id, uint32_t slot,
 	if (slot) /* first: who finds the uffd watches that process */
 		ledger->records[slot].of_space.pid = pid;
 	keep(ledger, 'u', id, uffd);
+}
+
+void ledger_space_memory(struct ledger *ledger, uint32_t slot, uint64_t limit)
+{
+	if (ledger && slot)
+		ledger->records[slot].of_space.memory = limit;
 }
 
 void ledger_space_gone(struct ledger *ledger, uint64_t id, uint32_t slot)
@@ -301,6 +308,8 @@ static void describe(const struct mapping *mapping, struct record *record)
 	record->of_mapping.first = mapping->first;
 	record->of_mapping.grain = mapping->grain;
 	record->of_mapping.deadline = mapping->deadline;
+	record->of_mapping.memory = mapping->part ? mapping->part->limit :
+						    BUDGET_NONE;
 	record->of_mapping.prot = mapping->prot;
 	record->of_mapping.flags = mapping->flags;
 }

@@ -46,10 +46,12 @@ struct record {
 		struct {
 			uint64_t token[2];
 			uint32_t uid, pid;
+			uint64_t memory; /* its own bound, or BUDGET_NONE */
 		} of_space;
 		struct {
 			uint64_t start, end, length, first;
 			uint64_t grain, deadline;
+			uint64_t memory; /* likewise */
 			int32_t prot, flags;
 		} of_mapping;
 		uint64_t room[10];
@@ -87,6 +89,7 @@ int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
 		 uint32_t pid, uint64_t *id, uint32_t *slot);
 void ledger_uffd(struct ledger *ledger, uint64_t id, uint32_t slot,
 		 uint32_t pid, int uffd);
+void ledger_space_memory(struct ledger *ledger, uint32_t slot, uint64_t limit);
 void ledger_space_gone(struct ledger *ledger, uint64_t id, uint32_t slot);
 void ledger_conn(struct ledger *ledger, uint64_t id, uint64_t n, int fd);
 void ledger_conn_gone(struct ledger *ledger, uint64_t id, uint64_t n);

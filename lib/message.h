@@ -25,7 +25,7 @@ enum message_kind {
 	MESSAGE_RESIDENCY,
 	MESSAGE_LIST, /* mappings that end above an address, or around it */
 	MESSAGE_STATS,
-	MESSAGE_MEMORY,	       /* the budget */
+	MESSAGE_MEMORY,	       /* the budget: all, or a mapping's */
 	MESSAGE_SWAP,	       /* where anonymous pages go */
 	MESSAGE_PREFETCH,      /* bring a list of ranges */
 	MESSAGE_PIN,	       /* or unpin */
@@ -69,6 +69,7 @@ struct message {
 			uint64_t offset;	  /* in */
 			uint64_t grain;		  /* in, pages */
 			uint64_t deadline;	  /* in, ns */
+			uint64_t memory;	  /* in, bytes; 0: none */
 			struct wmap_store *store; /* in, or NULL */
 			int file;	   /* in: a descriptor that the pager
 					      takes over, or -1 */
@@ -135,6 +136,7 @@ struct message {
 			bool pin; /* in: else unpin */
 		} pin;
 		struct {
+			bool mapping;	/* in: of the one at address */
 			uint64_t limit; /* in, bytes, or BUDGET_NONE */
 		} memory;
 		struct {

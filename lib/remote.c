@@ -515,6 +515,7 @@ int remote_adopt_mapping(const struct mapping *mapping, uint64_t object,
 			(mapping->tracked ? WIRE_TRACKED : 0) |
 			(mapping->growing ? WIRE_GROWING : 0) |
 			(mapping->alone ? WIRE_ALONE : 0);
+	uint64_t memory = mapping->part ? wire_memory(mapping->part->limit) : 0;
 	struct exchange exchange = {
 		.request = { .magic = WIRE_MAGIC,
 			     .kind = WIRE_ADOPT_MAPPING,
@@ -522,7 +523,8 @@ int remote_adopt_mapping(const struct mapping *mapping, uint64_t object,
 			     .length = mapping->length,
 			     .args = { mapping->first, (uint64_t)mapping->prot,
 				       (uint64_t)mapping->flags, mapping->grain,
-				       mapping->deadline, bits, object } },
+				       mapping->deadline, bits, object,
+				       memory } },
 		.fds = { touched },
 		.n_fds = 1,
 	};

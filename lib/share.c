@@ -2,6 +2,7 @@
 /* Who pays for which pages, and may have how many (share.h) */
 #include "account.h"
 #include "fill.h"
+#include "ledger.h"
 #include "mem.h"
 #include "pin.h"
 #include "share.h"
@@ -235,7 +236,7 @@ void share_pinned(struct share *share, int64_t by)
 
 /* ---- Bounding --------------------------------------------------------------*/
 
-static int bound(struct pager *pager, struct share *share, uint64_t limit)
+static int bound(struct share *share, uint64_t limit)
 {
 	if (limit < BUDGET_MIN)
 		return -EINVAL;
@@ -243,7 +244,6 @@ static int bound(struct pager *pager, struct share *share, uint64_t limit)
 	    share->pinned > (limit >> PAGE_SHIFT) / 4 * 3)
 		return -ENOMEM;
 	share->limit = limit;
-	note_scarcity(pager, share);
 	return 0;
 }
 
@@ -283,18 +283,25 @@ static void count_anew(struct mapping *mapping)
 			window_forget(window);
 }
 
-static void begin_anew(struct pager *pager)
+static void begin_anew(struct pager *pager, struct share *share)
 {
-	evict_kick(pager);
+	note_scarcity(pager, share);
 	fills_feed(pager);
 }
 
+/* Of another process, against who would have all of them looked at. */
+#define PARTS_MAX 1024
+
 static int make_part(struct mapping *mapping)
 {
-	struct share *part = mem_alloc(sizeof(*part));
+	struct space *space = mapping->space;
+	struct share *part = NULL;
 
+	if (space->home || space->share.n_parts < PARTS_MAX)
+		part = mem_alloc(sizeof(*part));
 	if (!part)
 		return -ENOMEM;
+	space->share.n_parts++;
 	share_init(part, &mapping->space->share);
 	mapping->part = part;
 	pin_charge(mapping);
@@ -314,23 +321,25 @@ int share_bound_mapping(struct mapping *mapping, uint64_t limit)
 	if (!mapping->part)
 		error = make_part(mapping);
 	if (!error)
-		error = bound(pager, mapping->part, limit);
+		error = bound(mapping->part, limit);
 	if (error)
 		return error;
 	count_anew(mapping);
-	begin_anew(pager);
-	return 0;
+	begin_anew(pager, mapping->part);
+	return ledger_mapping(mapping);
 }
 
 int share_bound_process(struct space *space, uint64_t limit)
 {
-	int error = bound(space->pager, &space->share, limit);
+	int error = bound(&space->share, limit);
 
 	for (size_t i = 0; i < space->n && !error; i++)
 		count_anew(space->entries[i].mapping);
-	if (!error)
-		begin_anew(space->pager);
-	return error;
+	if (error)
+		return error;
+	begin_anew(space->pager, &space->share);
+	ledger_space_memory(space->ledger, space->slot, limit);
+	return 0;
 }
 
 /* ---- Coming and going ------------------------------------------------------*/
@@ -346,6 +355,7 @@ static void put(struct share *part)
 	if (!part || --part->references)
 		return;
 	assert(!part->present && !part->coming && !part->pinned);
+	part->whole->n_parts--;
 	list_del(&part->link);
 	list_del(&part->scarce);
 	mem_free(part, sizeof(*part));

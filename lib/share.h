@@ -45,6 +45,7 @@ struct share {
 	struct list hungry;  /* fill.waiting: until it has room */
 	struct share *whole; /* the process's; itself if it is that */
 	struct list parts;
+	unsigned n_parts;
 	unsigned references;	 /* of a part: the pieces of its mapping */
 	struct account *account; /* its user's, or NULL */
 	bool joined;		 /* its process has mappings */

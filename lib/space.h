@@ -118,6 +118,7 @@ struct space {
 	struct share share;	 /* of the budget */
 	struct ledger *ledger;	 /* its pager's, or NULL */
 	uint64_t id;		 /* in the ledger */
+	uint32_t slot;		 /* there */
 	struct wmap_stats stats; /* what is counted for this process */
 };
 

@@ -107,9 +107,13 @@ struct window *window_oldest(const struct share *share, enum window_place place)
 
 static bool may_be_written(const struct list *queue)
 {
-	list_for_each(window, queue, const struct window, link)
-		if (window->object->n_dirty && window->object->store->writable)
+	list_for_each(window, queue, const struct window, link) {
+		const struct object *object = window->object;
+
+		if (object->store ? object->n_dirty && object->store->writable :
+				    object->pager->swapout.n_writing)
 			return true;
+	}
 	return false;
 }
 

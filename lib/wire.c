@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "budget.h"
 #include "space.h"
 #include "sys.h"
 #include "wire.h"
@@ -39,6 +40,12 @@ static bool is_range(uint64_t address, uint64_t length, bool empty)
 	       (length || empty);
 }
 
+/* A budget; 0: none. */
+static bool is_memory(uint64_t limit)
+{
+	return !limit || limit >= BUDGET_MIN;
+}
+
 static bool map_ok(const struct wire_request *request, unsigned n_fds)
 {
 	const uint64_t *args = request->args;
@@ -46,9 +53,9 @@ static bool map_ok(const struct wire_request *request, unsigned n_fds)
 	bool shared = flags & WMAP_SHARED, private = flags & WMAP_PRIVATE;
 
 	return is_range(request->address, request->length, false) &&
-	       !(args[0] & ~(uint64_t)PROTS) && !(flags & ~(uint64_t)FLAGS) &&
-	       shared != private && !(args[2] % PAGE) &&
-	       args[2] <= OBJECT_MAX &&
+	       is_memory(args[6]) && !(args[0] & ~(uint64_t)PROTS) &&
+	       !(flags & ~(uint64_t)FLAGS) && shared != private &&
+	       !(args[2] % PAGE) && args[2] <= OBJECT_MAX &&
 	       request->length <= OBJECT_MAX - args[2] && grain &&
 	       grain <= GRAIN_MAX / PAGE && !(grain & (grain - 1)) && args[4] &&
 	       args[4] <= DEADLINE_MAX && is_bool(args[5]) &&
@@ -78,7 +85,7 @@ static bool adopt_ok(const struct wire_request *request)
 	       !(args[1] & ~(uint64_t)PROTS) && !(flags & ~(uint64_t)FLAGS) &&
 	       shared != private && grain && grain <= GRAIN_MAX / PAGE &&
 	       !(grain & (grain - 1)) && args[4] && args[4] <= DEADLINE_MAX &&
-	       args[5] <= WIRE_BITS;
+	       args[5] <= WIRE_BITS && is_memory(args[7]);
 }
 
 static bool file_ok(const struct wire_request *request)
@@ -119,6 +126,11 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 		return is_page(address);
 	case MESSAGE_YIELD:
 		return is_range(address, length, false);
+	case MESSAGE_MEMORY:
+		return address < ADDRESSES && is_memory(args[0]) &&
+		       is_bool(args[1]);
+	case MESSAGE_PIN:
+		return is_range(address, length, true) && is_bool(args[0]);
 	case MESSAGE_FILE_SYNC:
 	case MESSAGE_FILE_WRITING:
 	case MESSAGE_FILE_WRITTEN:
@@ -202,6 +214,7 @@ void wire_ask(const struct message *message, struct wire_request *request)
 		args[3] = message->map.grain;
 		args[4] = message->map.deadline;
 		args[5] = message->map.growing;
+		args[6] = message->map.memory;
 		break;
 	case MESSAGE_UNMAP:
 		args[0] = message->unmap.exact;
@@ -223,6 +236,13 @@ void wire_ask(const struct message *message, struct wire_request *request)
 		break;
 	case MESSAGE_ADVISE:
 		args[0] = (uint64_t)message->advise.advice;
+		break;
+	case MESSAGE_MEMORY:
+		args[0] = wire_memory(message->memory.limit);
+		args[1] = message->memory.mapping;
+		break;
+	case MESSAGE_PIN:
+		args[0] = message->pin.pin;
 		break;
 	case MESSAGE_LIST:
 		args[0] = message->list.room;
@@ -257,6 +277,7 @@ void wire_heard(const struct wire_request *request, struct message *message)
 		message->map.grain = args[3];
 		message->map.deadline = args[4];
 		message->map.growing = args[5];
+		message->map.memory = args[6];
 		message->map.file = -1;
 		message->map.memfd = -1;
 		break;
@@ -281,6 +302,13 @@ void wire_heard(const struct wire_request *request, struct message *message)
 		break;
 	case MESSAGE_ADVISE:
 		message->advise.advice = (int)args[0];
+		break;
+	case MESSAGE_MEMORY:
+		message->memory.limit = wire_limit(args[0]);
+		message->memory.mapping = args[1];
+		break;
+	case MESSAGE_PIN:
+		message->pin.pin = args[0];
 		break;
 	case MESSAGE_LIST:
 		message->list.room = min_u64(

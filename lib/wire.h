@@ -37,6 +37,7 @@
 
 #include "internal.h"
 #include "message.h"
+#include "share.h"
 
 #define WIRE_MAGIC   0x31706d77u /* "wmp1": the version is in it */
 #define WIRE_PAYLOAD ((size_t)48 << 10)
@@ -103,6 +104,17 @@ struct wire_piece {
 #define WIRE_GROWING   0x4
 #define WIRE_ALONE     0x8
 #define WIRE_BITS      0xf
+
+/* A budget as it travels: 0 is none. */
+static inline uint64_t wire_memory(uint64_t limit)
+{
+	return limit == BUDGET_NONE ? 0 : limit;
+}
+
+static inline uint64_t wire_limit(uint64_t memory)
+{
+	return memory ? memory : BUDGET_NONE;
+}
 
 /*
  * What is told of a process, without a session too: the payload of SPACES, which

@@ -255,7 +255,7 @@ static int check(const struct session *session, const struct mapping *mapping,
 }
 
 static int create_mapping(struct session *session, struct mapping *mapping,
-			  struct object *object, int touched)
+			  struct object *object, int touched, uint64_t memory)
 {
 	int error = check(session, mapping, object);
 
@@ -274,6 +274,7 @@ static int create_mapping(struct session *session, struct mapping *mapping,
 	}
 	/* It is the space's from here on. */
 	for_bytes(touched, mapping, take_touched);
+	share_bound_mapping(mapping, memory);
 	return 0;
 }
 
@@ -293,7 +294,8 @@ int session_adopt_mapping(struct session *session,
 		error = object_create(NULL, true, &object); /* plain memory */
 	if (object) {
 		describe(request, mapping);
-		error = create_mapping(session, mapping, object, touched);
+		error = create_mapping(session, mapping, object, touched,
+				       wire_limit(request->args[7]));
 		if (!number)
 			object_put(object);
 	}

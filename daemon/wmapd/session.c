@@ -277,6 +277,7 @@ int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
 		error = ledger_space(server->ledger, session->token, uid,
 				     (uint32_t)pid, &session->space->id,
 				     &session->slot);
+	session->space->slot = session->slot;
 	if (!error && uffd >= 0) {
 		error = session_attach(session, pid, uffd);
 		if (error)
@@ -302,7 +303,7 @@ int session_adopt(struct server *server, const struct record *record,
 		return error;
 	session->token[0] = record->of_space.token[0];
 	session->token[1] = record->of_space.token[1];
-	session->slot = record->slot;
+	session->slot = session->space->slot = record->slot;
 	session->space->id = record->id;
 	list_add(&server->sessions, &session->link);
 	*result = session;

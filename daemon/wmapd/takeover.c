@@ -244,6 +244,9 @@ static int adopt_space(struct all *all, const struct record *record)
 		session_watch(session);
 	}
 	adopt_conns(all, session);
+	if (!error && record->of_space.memory != BUDGET_NONE)
+		error = share_bound_process(session->space,
+					    record->of_space.memory);
 	return error;
 }
 
@@ -333,9 +336,10 @@ static int adopt_mapping(struct all *all, struct record *record)
 	}
 	mapping->object = object;
 	error = space_add(space, mapping);
-	if (!error)
-		view_touched_any(mapping->view);
-	return error;
+	if (error)
+		return error;
+	view_touched_any(mapping->view);
+	return share_bound_mapping(mapping, record->of_mapping.memory);
 }
 
 /* ---- All of it --------------------------------------------------------------------- */

@@ -197,6 +197,8 @@ struct wmap_map_options {
 	unsigned deadline_ms;	  /* a store that has not answered by then has
 				     failed, ETIMEDOUT; 0 is the default:
 				     $WMAP_DEADLINE_MS, else 30000 */
+	size_t memory; /* its own budget in bytes, as wmap_mapping_bound's; 0:
+			  none */
 };
 
 /**
@@ -223,7 +225,8 @@ struct wmap_map_options {
  *
  * Errors: as wmap's, and
  *   EINVAL     @offset is not a multiple of 4096; @grain is none; @prot has
- *              unknown bits; WMAP_REPLACE without WMAP_FIXED
+ *              unknown bits; WMAP_REPLACE without WMAP_FIXED; @memory is too
+ *              small, or more than the machine has
  *   EOVERFLOW  @offset + @length is beyond 2^63 - 1
  *   EACCES     shared and PROT_WRITE, but @fd is open for reading only, or
  *              the store has no write
@@ -353,12 +356,36 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
  * Each thread should find room for 16 pages: with less, threads that use several
  * pages in one instruction take them from each other for a while.
  *
+ * If the pager is wmapd, this bounds the pages that this process's mappings
+ * brought (wmap_mapping_bound), beside the budget of wmapd itself, which bounds
+ * all clients together: that is what its own $WMAP_MEMORY says, and of it each
+ * client has a share (wmapd(8)).
+ *
  * Errors:
  *   EINVAL  too small, or more than the machine has
  *   ENOMEM  more than three quarters of it is pinned
- *   EOPNOTSUPP  the pager is wmapd, whose own $WMAP_MEMORY bounds all clients
  */
 WMAP_API int wmap_memory_set(size_t bytes);
+
+/**
+ * wmap_mapping_bound - bound the memory that one mapping holds
+ * @addr:  inside the mapping
+ * @bytes: WMAP_MEMORY_MIN to the memory of the machine, or
+ *         WMAP_MEMORY_UNLIMITED
+ *
+ * The pages that came through it, in memory and on their way, are kept within
+ * that; those that other mappings of the same file brought do not count, until
+ * they go. When it is full its own pages go, as wmap_memory_set says, and no
+ * others. The budget of all holds beside it. The pieces of a mapping that was cut
+ * have one such budget together; a fork's child has one of its own.
+ *
+ * Errors:
+ *   EINVAL  too small, or more than the machine has
+ *   ENOENT  no mapping is there
+ *   ENOMEM  more than three quarters of it is pinned; memory ran out; or, under
+ *           wmapd, 1024 mappings of this process have one
+ */
+WMAP_API int wmap_mapping_bound(void *addr, size_t bytes);
 
 /**
  * wmap_swap_set - say where private anonymous pages go when memory is short
@@ -494,8 +521,8 @@ WMAP_API int wmap_replay(const char *path);
  * Errors:
  *   EINVAL  @addr is not page-aligned
  *   ENOMEM  part of the range is not mapped; or more than three quarters of the
- *           budget would be pinned
- *   EOPNOTSUPP  the pager is wmapd
+ *           budget would be pinned: of that of the mapping, of the process, of
+ *           its share of wmapd's
  */
 WMAP_API int wmap_pin(void *addr, size_t length);
 
@@ -534,7 +561,9 @@ struct wmap_mapping_info {
 	uint64_t fills;	 /* pages brought for it */
 	uint64_t writebacks; /* pages written back for its object */
 	uint64_t errors; /* faults that ended in SIGBUS, writes that failed */
-	char name[104];	 /* the store: a file's path (its end, if longer),
+	uint64_t memory_limit; /* its own budget, bytes; UINT64_MAX: none */
+	uint64_t memory;       /* bytes of that used */
+	char name[104];	       /* the store: a file's path (its end, if longer),
 			     "zero", or the name in its table */
 };
 

@@ -10,9 +10,10 @@ import struct
 import sys
 import zlib
 
-KINDS = """MAP UNMAP MOVE PROTECT SYNC ADVISE RESIDENCY LIST STATS FRAME YIELD
-REGROW FILE_SYNC FILE_WRITING FILE_WRITTEN FILE_LENGTH STOP HELLO JOIN FORK
-ATTACH INHERITED SPACES""".split()
+KINDS = """MAP UNMAP MOVE PROTECT SYNC ADVISE RESIDENCY LIST STATS MEMORY SWAP
+PREFETCH PIN PREFETCH_WAIT FRAME YIELD REGROW FILE_SYNC FILE_WRITING
+FILE_WRITTEN FILE_LENGTH UNDO REDO LEAVE STAY ABANDON STOP RECORD REPLAY HELLO
+JOIN FORK ATTACH INHERITED SPACES""".split()
 KIND = {name: i for i, name in enumerate(KINDS)}
 MAGIC = 0x31706D77
 PAGE = 4096
@@ -29,9 +30,9 @@ def packet(kind, address=0, length=0, args=(), magic=MAGIC, flags=0, ident=1):
 
 
 def map_(address=AT, length=4 * PAGE, prot=3, flags=SHARED, offset=0, grain=1,
-         deadline=10**10, growing=0):
+         deadline=10**10, growing=0, memory=0):
     return packet("MAP", address, length,
-                  (prot, flags, offset, grain, deadline, growing))
+                  (prot, flags, offset, grain, deadline, growing, memory))
 
 
 def wire():
@@ -57,6 +58,8 @@ def wire():
     yield "map-neither", 1, map_(flags=0)
     yield "map-prot", 1, map_(prot=0x01000003)
     yield "map-growing-2", 1, map_(growing=2)
+    yield "map-memory", 1, map_(memory=256 << 10)
+    yield "map-memory-small", 1, map_(memory=(256 << 10) - 1)
     yield "unmap", 0, packet("UNMAP", AT, 4 * PAGE)
     yield "unmap-exact", 0, packet("UNMAP", AT, 0, (1,))
     yield "unmap-nothing", 0, packet("UNMAP", AT, 0)
@@ -73,6 +76,15 @@ def wire():
     yield "sync-bool", 0, packet("SYNC", AT, PAGE, (2, 1, 0))
     for advice in (0, 3, 4, 64, 65):
         yield f"advise-{advice}", 0, packet("ADVISE", AT, PAGE, (advice,))
+    yield "memory", 0, packet("MEMORY", 0, 0, (1 << 20,))
+    yield "memory-none", 0, packet("MEMORY", 0, 0, (0,))
+    yield "memory-small", 0, packet("MEMORY", 0, 0, (4096,))
+    yield "memory-mapping", 0, packet("MEMORY", AT, 0, (1 << 20, 1))
+    yield "memory-bool", 0, packet("MEMORY", AT, 0, (1 << 20, 2))
+    yield "memory-beyond", 0, packet("MEMORY", 1 << 47, 0, (1 << 20, 1))
+    yield "pin", 0, packet("PIN", AT, PAGE, (1,))
+    yield "pin-bool", 0, packet("PIN", AT, PAGE, (2,))
+    yield "pin-odd", 0, packet("PIN", AT + 1, PAGE, (1,))
     yield "residency", 0, packet("RESIDENCY", AT, PAGE)
     yield "residency-most", 0, packet("RESIDENCY", AT, 49152 * PAGE)
     yield "residency-more", 0, packet("RESIDENCY", AT, 49152 * PAGE + 1)
@@ -122,7 +134,9 @@ WAIT, ONE, TWO, AGAIN, LARGE, TO, TOP, READ = (1 << i for i in range(8))
 def step(kind, page=0, pages=4, file=0, flags=0, prot=3, to=0, to_pages=0,
          bits=WAIT, advice=0, odd=0, grain=0, large=0):
     """struct step of books.c"""
-    kind = 19 if kind == "TOUCH" else KIND[kind]
+    # books.c takes the kind modulo STOP, and 19 modulo 20 for a touch
+    length = KIND["FILE_LENGTH"] + KIND["STOP"]
+    kind = {"TOUCH": 19, "FILE_LENGTH": length}.get(kind, KIND.get(kind))
     return struct.pack("<12BI", kind, file, page, pages, flags, prot, to,
                        to_pages, bits, advice, odd, grain, large)
 

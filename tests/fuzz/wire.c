@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "fuzz.h"
+#include "budget.h"
 #include "space.h"
 #include "wire.h"
 
@@ -37,6 +38,7 @@ static void hold_map(const struct message *message)
 	hold(message->map.deadline && message->map.deadline <= INT64_MAX);
 	hold(message->map.file == -1 && message->map.memfd == -1);
 	hold(!message->map.store && !message->map.name);
+	hold(!message->map.memory || message->map.memory >= BUDGET_MIN);
 }
 
 static void hold_message(const struct message *message)
@@ -59,6 +61,7 @@ static void hold_message(const struct message *message)
 	case MESSAGE_PROTECT:
 	case MESSAGE_SYNC:
 	case MESSAGE_ADVISE:
+	case MESSAGE_PIN:
 	case MESSAGE_YIELD:
 		hold_range(message->address, message->length);
 		break;
@@ -82,6 +85,10 @@ static void hold_message(const struct message *message)
 	case MESSAGE_FILE_LENGTH:
 		hold(message->file.fd == -1 && !message->file.object);
 		hold(message->file.offset <= INT64_MAX);
+		break;
+	case MESSAGE_MEMORY:
+		hold(message->address < ADDRESSES);
+		hold(message->memory.limit >= BUDGET_MIN);
 		break;
 	case MESSAGE_STATS:
 		hold(!message->stats.stats);
