@@ -72,11 +72,25 @@ static void print_mapping(const struct wmap_mapping_info *info)
 	putchar('\n');
 }
 
+/* What it may hold, and does; each process tells it. */
+static void print_budget(const struct told_wmapd *wmapd)
+{
+	const struct wmap_stats *stats = &wmapd->processes[0].space.stats;
+
+	if (stats->memory_limit != UINT64_MAX)
+		printf(", %s of %s used", text_bytes(stats->memory).text,
+		       text_bytes(stats->memory_limit).text);
+	putchar('\n');
+}
+
 static void print_wmapd(const struct told_wmapd *wmapd)
 {
 	printf("wmapd %d at ", (int)wmapd->pid);
 	say_name(stdout, wmapd->address);
-	puts(wmapd->n ? "" : ": no process");
+	if (wmapd->n)
+		print_budget(wmapd);
+	else
+		puts(": no process");
 	if (wmapd->n)
 		print_head();
 	for (size_t i = 0; i < wmapd->n; i++) {
@@ -102,6 +116,11 @@ static void print_info(const struct told_wmapd *wmapd,
 	printf("in memory  %s, %s of it dirty\n",
 	       text_bytes(space->resident * WMAP_PAGE_SIZE).text,
 	       text_bytes(space->dirty * WMAP_PAGE_SIZE).text);
+	if (stats->memory_limit != UINT64_MAX)
+		printf("budget     %s used, share %s of %s\n",
+		       text_bytes(stats->memory_own).text,
+		       text_bytes(stats->memory_share).text,
+		       text_bytes(stats->memory_limit).text);
 	printf("faults     %llu", (ull)stats->faults);
 	if (stats->faults)
 		printf(": p50 %s, p99 %s, max %s", latency(stats, 0.5).text,
@@ -174,6 +193,10 @@ static void json_process(const struct told_process *process, bool mappings)
 	json_number("fills", stats->fills);
 	json_number("writebacks", stats->writebacks);
 	json_number("errors", stats->errors);
+	json_number("memory_limit", stats->memory_limit);
+	json_number("memory", stats->memory);
+	json_number("memory_own", stats->memory_own);
+	json_number("memory_share", stats->memory_share);
 	json_number("bytes_read", stats->bytes_read);
 	json_number("bytes_written", stats->bytes_written);
 	printf(", \"latency_ns\": { \"p50\": %llu, \"p99\": %llu, "

@@ -145,6 +145,8 @@ void books_stats(struct message *message)
 	stats->memory = budget_used(pager);
 	stats->memory_peak = max_u64(pager->budget.peak, stats->memory);
 	pager->budget.peak = stats->memory;
+	stats->memory_share = share_due(pager, &message->space->share);
+	stats->memory_own = share_used(&message->space->share);
 	stats->evicted = pager->budget.evicted;
 	stats->swapped_out = pager->swapout.out;
 	stats->swapped_in = pager->swapout.in;

@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "client.h"
 #include "fork.h"
 #include "gate.h"
@@ -376,8 +377,12 @@ static int start_daemons(void)
 static int start_private(void)
 {
 	char address[KEEP_ADDRESS_SIZE];
-	int keeper = keep_start(address), error;
+	uint64_t memory; /* noted there, for its environment */
+	int error = budget_from_environment(&memory), keeper;
 
+	if (error)
+		return error;
+	keeper = keep_start(address);
 	if (keeper < 0)
 		return keeper;
 	error = start_remote(address);

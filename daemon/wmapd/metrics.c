@@ -34,6 +34,7 @@
 struct figures {
 	uint64_t processes, sessions_ever;
 	uint64_t mappings, resident, dirty, objects, bookkeeping;
+	uint64_t memory, memory_limit, above_share;
 	struct wmap_stats sums;
 };
 
@@ -75,6 +76,9 @@ static void add_session(struct figures *figures, const struct session *session)
 	figures->resident += stats.resident;
 	figures->dirty += stats.dirty;
 	figures->bookkeeping = stats.bookkeeping;
+	figures->memory = stats.memory;
+	figures->memory_limit = stats.memory_limit;
+	figures->above_share += stats.memory_own > stats.memory_share;
 }
 
 static void count(struct post *post)
@@ -129,6 +133,14 @@ static void print_numbers(FILE *to, const struct figures *figures)
 		{ "wmap_bookkeeping_bytes", "gauge",
 		  "Memory of wmapd itself for all of it.",
 		  figures->bookkeeping },
+		{ "wmap_memory_bytes", "gauge", "What of the budget is used.",
+		  figures->memory },
+		{ "wmap_memory_limit_bytes", "gauge",
+		  "The budget; 2^64 - 1: there is none.",
+		  figures->memory_limit },
+		{ "wmap_processes_above_share", "gauge",
+		  "Processes that use more than their share of it.",
+		  figures->above_share },
 		{ "wmap_faults_total", "counter", "Faults.", sums->faults },
 		{ "wmap_fills_total", "counter", "Pages brought.",
 		  sums->fills },

@@ -520,9 +520,9 @@ WMAP_API int wmap_replay(const char *path);
  *
  * Errors:
  *   EINVAL  @addr is not page-aligned
- *   ENOMEM  part of the range is not mapped; or more than three quarters of the
- *           budget would be pinned: of that of the mapping, of the process, of
- *           its share of wmapd's
+ *   ENOMEM  part of the range is not mapped; or more than three quarters would
+ *           be pinned of a budget: the mapping's, the process's, its part of
+ *           wmapd's (wmapd(8))
  */
 WMAP_API int wmap_pin(void *addr, size_t length);
 
@@ -606,6 +606,8 @@ struct wmap_stats {
 	uint64_t memory_limit; /* bytes; UINT64_MAX: none */
 	uint64_t memory;       /* bytes of it used now */
 	uint64_t memory_peak;  /* the most that ever was, since it was asked */
+	uint64_t memory_share; /* of it, what nobody takes from this process */
+	uint64_t memory_own;   /* of it, what this process's mappings brought */
 	uint64_t evicted;      /* pages, since the start */
 	uint64_t swapped_out, swapped_in; /* of these, and of all that came */
 	uint64_t swap_errors;		  /* writes that failed */

@@ -40,6 +40,11 @@ done
 for grain in 4096 4K 8k 64K 2M 2097152; do
 	says 0 "" run --grain "$grain" -- true
 done
+for memory in 0 -1 12Q 12KK 100K 99999999T ' 1M' 0x100000 ''; do
+	says 125 "--memory $memory: not a size" run --memory "$memory" -- true
+	WMAP_MEMORY=$memory says 125 "WMAP_MEMORY $memory: not a size" \
+		run -- true
+done
 
 # Programs that cannot be run.
 says 127 "nonexistent: no such program" run -- nonexistent

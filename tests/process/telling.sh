@@ -48,7 +48,7 @@ metric() {
 }
 
 head -c 65536 /dev/zero >"$work/file"
-"$wmapd" --alone --socket "$address" --metrics "$work/metrics" --ready-fd 3 \
+WMAP_MEMORY=16M "$wmapd" --alone --socket "$address" --metrics "$work/metrics" --ready-fd 3 \
 	3>"$work/ready" &
 server=$!
 for _ in $(seq 500); do
@@ -81,12 +81,18 @@ expect "... in sizes for people" grep -qE \
 	"^ +$first hold +1 +40.0 KiB +4.0 KiB +64.0 KiB +1[0-9] " "$work/ps"
 expect "... with its mapping" test "$(grep -c " rw-s .*$work/file$" \
 	"$work/ps")" = 2
+expect "how much of the budget is used" grep -qE \
+	"^wmapd $server at $address, [0-9.]+ [KM]iB of 16.0 MiB used$" "$work/ps"
+expect "the share of each" test "$(numbers memory_share)" = "6291456 6291456 "
+expect "pages are paid for once" test "$(numbers memory_own)" = "0 40960 "
 expect "without -m no mapping" test -z "$("$wmap" ps --socket "$address" |
 	grep "$work")"
 WMAP_SOCKET=$address "$wmap" info "$first" >"$work/info"
 expect "info tells of one" grep -q "^process    $first (hold) of user $UID" \
 	"$work/info"
 expect "... its memory" grep -q "^loaded     40.0 KiB of 64.0 KiB" "$work/info"
+expect "... its share, of two" grep -qE \
+	"^budget     .* used, share 6.0 MiB of 16.0 MiB$" "$work/info"
 expect "... and its mappings" grep -qF "$work/file" "$work/info"
 expect "... and not of others" test "$(grep -c "^process" "$work/info")" = 1
 expect "its JSON is JSON" python3 -c \
@@ -121,6 +127,10 @@ fi
 if command -v curl >/dev/null; then
 	expect "processes" test "$(metric wmap_processes)" = 2
 	expect "memory, once" test "$(metric wmap_resident_bytes)" = 40960
+	expect "the budget" test "$(metric wmap_memory_limit_bytes)" = 16777216
+	expect "... and its use" test "$(metric wmap_memory_bytes)" -ge 40960
+	expect "nobody is above his share" \
+		test "$(metric wmap_processes_above_share)" = 0
 	faults=$(metric wmap_faults_total)
 	expect "faults" test "$faults" -ge 16
 	expect "the histogram counts them all" test "$faults" = \

@@ -35,6 +35,10 @@ says 2 "not an open descriptor" --ready-fd 77
 says 2 "not an open descriptor" --ready-fd x
 says 2 "--help tells" --nonsense
 says 2 "no argument is expected" argument
+for memory in 0 -1 12Q 100K 99999999T ""; do
+	WMAP_MEMORY=$memory says 1 "WMAP_MEMORY=$memory: not a size" \
+		--socket "@wmap-test-$$"
+done
 says 1 "neither a path" --socket "@wmap-test-$$" --metrics 0.0.0.0:80
 
 # ---- At a path ----------------------------------------------------------------

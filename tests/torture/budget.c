@@ -6,7 +6,8 @@
  * mapping, or over a second one of the same file, or over private anonymous memory
  * of the same size, whose pages go to swap, and loads and stores pages. Beside
  * them others sync, advise, map the file again for a while, protect and unprotect,
- * change the budget, and have the store fail or dawdle.
+ * change the budget, of all and of one mapping, prefetch, pin, and have the store
+ * fail or dawdle.
  *
  * The oracle: each page holds one sequence number in its first and in its last
  * word and some in between; a lock a page, held while it is touched, says which.
@@ -256,6 +257,20 @@ static void change_budget(struct actor *actor)
 		complain("more memory was used than was allowed");
 }
 
+/* One of the mappings, beside the budget of all; or none any more. */
+static void bound_one(struct actor *actor)
+{
+	size_t bounds[] = { WMAP_MEMORY_MIN, BUDGET / 2,
+			    WMAP_MEMORY_UNLIMITED };
+	void *at = torture.at[random_below(&actor->random, COUNT(torture.at))];
+
+	says(actor, "bounding a mapping");
+	if (wmap_mapping_bound(at, bounds[random_below(&actor->random, 3)]) &&
+	    errno != ENOMEM)
+		complain("a mapping could not be bounded");
+	process_sleep_ms(3);
+}
+
 /* A list of pages at random; waited for, cancelled, or left alone. */
 static void prefetch_some(struct actor *actor)
 {
@@ -314,7 +329,7 @@ static void hurt(struct actor *actor)
 
 static void (*const deeds[])(struct actor *) = {
 	walk,	       sync_some,     advise_some, map_again, protect_some,
-	change_budget, prefetch_some, pin_some,	   hurt,
+	change_budget, prefetch_some, pin_some,	   hurt,      bound_one,
 };
 
 static void *act(void *arg)
