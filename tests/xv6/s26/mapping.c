@@ -20,6 +20,12 @@ int main(void)
 	fact("outside of what is mapped", b < a || b >= a + 3 * PAGE);
 	c = mmap(hint + 2 * PAGE, 2 * PAGE, ANON);
 	fact("also where a part is taken", c && c != hint + 2 * PAGE);
+	c = mmap((char *)MAXVA, PAGE, ANON);
+	fact("one beyond all addresses is none", c && c < (char *)MAXVA);
+	fact("nor is an unaligned one",
+	     munmap(c) == 0 &&
+		     (c = mmap(hint + 64 * PAGE + 8, PAGE, ANON)) != 0 &&
+		     (uint64)c % PAGE == 0 && munmap(c) == 0);
 	c = mmap(0, PAGE, ANON);
 	fact("none is right too", c && c != a && c != b);
 	a[0] = b[0] = c[0] = 1;
