@@ -108,8 +108,8 @@ static void draw_mapping(const struct wmap_mapping_info *info)
 	mem_free(resident, pages);
 }
 
-static void draw_window(const struct wmap_mapping_info *infos, size_t n,
-			char *cells)
+static void fill_cells(const struct wmap_mapping_info *infos, size_t n,
+		       char *cells)
 {
 	uint64_t size = (WINDOW_HIGH - WINDOW_LOW) / CELLS;
 
@@ -128,23 +128,33 @@ static void draw_window(const struct wmap_mapping_info *infos, size_t n,
 	}
 }
 
+static void draw_window(const struct wmap_mapping_info *infos, size_t n)
+{
+	char cells[CELLS + 1], line[128];
+
+	fill_cells(infos, n, cells);
+	put(line,
+	    snprintf(line, sizeof(line), "  0x60000000 [%s] 0x80000000\n",
+		     cells),
+	    sizeof(line));
+}
+
 void show_map(const char *when)
 {
 	struct wmap_mapping_info *infos;
-	char cells[CELLS + 1], line[256];
+	char line[128];
 	size_t n;
 
 	if (!mapping)
 		return;
 	n = maps_list(&infos);
-	draw_window(infos, n, cells);
 	put(line,
 	    snprintf(line, sizeof(line),
-		     "map at %s, process %d: %lu mapping%s\n"
-		     "  0x60000000 [%s] 0x80000000\n",
-		     when, (int)getpid(), (unsigned long)n, n == 1 ? "" : "s",
-		     cells),
+		     "map at %s, process %d: %lu mapping%s\n", when,
+		     (int)getpid(), (unsigned long)n, n == 1 ? "" : "s"),
 	    sizeof(line));
+	if (rules->high == WINDOW_HIGH)
+		draw_window(infos, n);
 	for (size_t i = 0; i < n; i++)
 		draw_mapping(&infos[i]);
 	maps_free(infos, n);

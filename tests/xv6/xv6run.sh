@@ -184,6 +184,20 @@ expect "the window" grep -qE '^  0x60000000 \[\+\.{63}\] 0x80000000$' "$work/err
 expect "and its mappings" grep -qF \
 	'0x60000000      16392 bytes, 1 of 5 pages loaded [--#--]' "$work/err"
 expect "and at the end" grep -q "^map at exit, .*: 0 mappings$" "$work/err"
+cat >"$work/high.c" <<'END'
+#include "kernel/types.h"
+#include "kernel/mmap.h"
+#include "user/user.h"
+int main(void)
+{
+	((char *)mmap(0, 8192, MAP_SHARED | MAP_ANONYMOUS))[1] = 1;
+	exit(0);
+}
+END
+"$cc" --term s26 "$work/high.c" -o "$work/high" || failed "high"
+"$run" --map "$work/high" >"$work/out" 2>"$work/err"
+expect "where there is no window only mappings" test "$(tail -n +2 "$work/err")" = \
+	"  0x3fffffc000       8192 bytes, 1 of 2 pages loaded [#-]"
 "$run" "$work/small" >"$work/out" 2>"$work/err"
 expect "nothing is told unasked" test ! -s "$work/err"
 clean "tracing"
