@@ -24,6 +24,7 @@
  *   report_read  what its processes left, added up; believes nothing
  *   summary      for people
  *   json         for machines
+ *   recordings   --record, --replay; `wmap recording`
  *   run          `wmap run`: the order of it all
  *   ask          questions to a wmapd
  *   wmapds       which wmapds there are
@@ -148,6 +149,11 @@ int ps_command(int argc, char **argv);
 int info_command(int argc, char **argv);
 int top_command(int argc, char **argv);
 
+/* ---- recordings --------------------------------------------------------- */
+
+/* `wmap recording FILE`. Returns the status to exit with. */
+int recording_command(int argc, char **argv);
+
 /* ---- run ---------------------------------------------------------------- */
 
 struct run_options {
@@ -155,7 +161,9 @@ struct run_options {
 	const char *grain;  /* $WMAP_GRAIN, or NULL */
 	const char *memory; /* $WMAP_MEMORY, or NULL */
 	const char *json;   /* a file, or NULL */
-	char **argv;	    /* the program and its arguments */
+	const char *record; /* likewise */
+	const char *replay;
+	char **argv; /* the program and its arguments */
 };
 
 /* Returns the status to exit with. */

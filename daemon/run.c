@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "journal.h"
 #include "keeper.h"
+#include "recordings.h"
 
 #define LIBRARY "libwmap-preload.so"
 
@@ -26,7 +28,8 @@ struct run {
 	int report_fd;
 	FILE *json; /* or NULL */
 	char wmapd[PATH_MAX];
-	struct keeper *keeper; /* or NULL: there is no wmapd */
+	struct keeper *keeper;	 /* or NULL: there is no wmapd */
+	struct journal *journal; /* of what is recorded by it, or NULL */
 };
 
 #define END_MS 50 /* what the end may wait for wmapd's */
@@ -169,7 +172,9 @@ static bool set_environment(const struct run *run,
 	    set("WMAP_MAP", options->patterns) &&
 	    set("WMAP_GRAIN", options->grain) &&
 	    (!run->keeper || set("WMAP_SOCKET", keeper_address(run->keeper))) &&
-	    (!options->memory || set("WMAP_MEMORY", options->memory)))
+	    (!options->memory || set("WMAP_MEMORY", options->memory)) &&
+	    set("WMAP_RECORD", run->keeper ? NULL : options->record) &&
+	    set("WMAP_REPLAY", run->keeper ? NULL : options->replay))
 		return true;
 	say("%s", strerror(errno));
 	return false;
@@ -211,12 +216,15 @@ static int run_and_tell(struct run *run, const struct run_options *options,
 			int *ended)
 {
 	int error = child_run(run->program, options->argv, run->keeper, ended);
+	bool saved = true;
 
 	end_keeper(run);
 	run->keeper = NULL;
 	if (error)
 		return error;
-	return tell(run, options->json) || *ended ? 0 : EXIT_OURS;
+	if (run->journal && !recordings_save(options->record, run->journal))
+		saved = false;
+	return (tell(run, options->json) && saved) || *ended ? 0 : EXIT_OURS;
 }
 
 static int run_prepared(struct run *run, const struct run_options *options,
@@ -224,14 +232,20 @@ static int run_prepared(struct run *run, const struct run_options *options,
 {
 	int status = EXIT_OURS;
 
-	if (!make_keeper(run))
+	run->journal = NULL;
+	if (!recordings_check(options->record, options->replay) ||
+	    !make_keeper(run))
 		return EXIT_OURS;
+	if (run->keeper && !recordings_give(options->record, options->replay,
+					    run->keeper, &run->journal))
+		goto err_keeper;
 	if (!make_report(run))
 		goto err_keeper;
 	if (set_environment(run, options) && open_json(run, options->json))
 		status = run_and_tell(run, options, ended);
 	remove_report(run);
 err_keeper:
+	journal_close(run->journal);
 	keeper_destroy(run->keeper);
 	return status;
 }

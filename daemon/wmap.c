@@ -15,6 +15,7 @@ static const char help[] =
 	"       wmap ps [-m] [--socket NAME] [--json]\n"
 	"       wmap top [--socket NAME] [--interval SECONDS]\n"
 	"       wmap info [--socket NAME] [--json] PID\n"
+	"       wmap recording [--runs] FILE\n"
 	"       wmap --help | --version\n"
 	"\n"
 	"run: a program on memory that wmap's pager fills: the files that it\n"
@@ -28,6 +29,9 @@ static const char help[] =
 	"  --memory N   at most that much memory for them, 256K or more (say,\n"
 	"               256M); what is too much goes back to the files\n"
 	"  --json FILE  writes the summary there, too, as JSON\n"
+	"  --record FILE  writes down which pages are touched, in what order;\n"
+	"               if there is a recording already, adds to it\n"
+	"  --replay FILE  brings what was recorded, before it is touched\n"
 	"  --help, --version\n"
 	"\n"
 	"ps, top, info: the processes that wmapds serve: $WMAP_SOCKET's, the\n"
@@ -35,6 +39,8 @@ static const char help[] =
 	"\n"
 	"  -m           their mappings, too\n"
 	"  --json       for programs to read\n"
+	"\n"
+	"recording: what is in a recording; --runs: all of it.\n"
 	"\n"
 	"The exit status is the program's; if a signal killed it, wmap ends\n"
 	"by the same signal. 125: wmap failed; 126: the program cannot be\n"
@@ -140,21 +146,23 @@ static bool set_map(struct parsed *parsed, const char *glob)
 	return true;
 }
 
-static bool set_json(struct parsed *parsed, const char *path)
+static bool set_path(const char *option, const char *path, const char **to)
 {
-	parsed->options.json = path;
+	*to = path;
 	if (!*path)
-		say("--json: the name is empty");
+		say("%s: the name is empty", option);
 	return *path;
 }
 
-enum { MAP = 256, GRAIN, MEMORY, JSON, HELP, VERSION };
+enum { MAP = 256, GRAIN, MEMORY, JSON, RECORD, REPLAY, HELP, VERSION };
 
 static const struct option long_options[] = {
 	{ "map", required_argument, NULL, MAP },
 	{ "grain", required_argument, NULL, GRAIN },
 	{ "memory", required_argument, NULL, MEMORY },
 	{ "json", required_argument, NULL, JSON },
+	{ "record", required_argument, NULL, RECORD },
+	{ "replay", required_argument, NULL, REPLAY },
 	{ "help", no_argument, NULL, HELP },
 	{ "version", no_argument, NULL, VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -170,7 +178,11 @@ static bool set_option(struct parsed *parsed, int option, char **argv)
 	case MEMORY:
 		return set_memory(parsed, "--memory", optarg);
 	case JSON:
-		return set_json(parsed, optarg);
+		return set_path("--json", optarg, &parsed->options.json);
+	case RECORD:
+		return set_path("--record", optarg, &parsed->options.record);
+	case REPLAY:
+		return set_path("--replay", optarg, &parsed->options.replay);
 	case ':':
 		say("%s: its value is missing", argv[optind - 1]);
 		break;
@@ -181,6 +193,15 @@ static bool set_option(struct parsed *parsed, int option, char **argv)
 	}
 	see_help();
 	return false;
+}
+
+/* Without the option the environment has it. */
+static void default_path(const char *variable, const char **path)
+{
+	const char *value = getenv(variable);
+
+	if (!*path && value && *value)
+		*path = value;
 }
 
 static int run_command(int argc, char **argv)
@@ -201,6 +222,8 @@ static int run_command(int argc, char **argv)
 	if (!parsed.options.memory && getenv("WMAP_MEMORY") &&
 	    !set_memory(&parsed, "WMAP_MEMORY", getenv("WMAP_MEMORY")))
 		return EXIT_OURS;
+	default_path("WMAP_RECORD", &parsed.options.record);
+	default_path("WMAP_REPLAY", &parsed.options.replay);
 	if (optind == argc) {
 		say("run: which program?");
 		return see_help();
@@ -225,6 +248,8 @@ int main(int argc, char **argv)
 		return info_command(argc - 1, argv + 1);
 	if (!strcmp(command, "top"))
 		return top_command(argc - 1, argv + 1);
+	if (!strcmp(command, "recording"))
+		return recording_command(argc - 1, argv + 1);
 	if (!strcmp(command, "--help"))
 		return print_help();
 	if (!strcmp(command, "--version"))

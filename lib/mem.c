@@ -87,7 +87,7 @@ static uintptr_t mark_of(const struct block *block)
 /* Hidden from a fuzzer, which would learn the mark of a block by watching the
    comparison, and put it into the block's contents. */
 #ifdef __clang__
-__attribute__((no_sanitize("coverage")))
+__attribute__((noinline, no_sanitize("coverage")))
 #endif
 static bool
 is_marked(const struct block *block)
