@@ -14,6 +14,10 @@
  * word that is loaded is compared with what must be there, and after stores the
  * file is read again: each page must hold exactly what was stored last.
  *
+ * cold is the start of a program that touches runs of 1 to 8 pages here and there,
+ * each once, with a recording of the same made before, untimed; cold_wrong has one
+ * of other runs. There wmap_none is wmap without a recording.
+ *
  * A rate is of bytes for patterns that read whole pages, else of accesses to 8
  * bytes, a second. cpu_seconds is of the process, threads and system calls
  * included; faults are the kernel's, or wmap's messages. Rounds take turns, and
@@ -46,14 +50,27 @@
 #define MARK  (WORDS - 1) /* the word of a page that stores change */
 #define SPARE (8u << 20)  /* code, stacks, page tables, bookkeeping */
 
-enum pattern { UP, DOWN, STRIDED, STREAMS, RANDOM, ZIPF, KNOWN, PATTERNS };
-enum way { WMAP, MMAP, MMAP_RANDOM, MMAP_SEQUENTIAL, BARE, WAYS };
+enum pattern {
+	UP,
+	DOWN,
+	STRIDED,
+	STREAMS,
+	RANDOM,
+	ZIPF,
+	KNOWN,
+	COLD,
+	COLD_WRONG,
+	PATTERNS
+};
+enum way { WMAP, MMAP, MMAP_RANDOM, MMAP_SEQUENTIAL, BARE, WMAP_NONE, WAYS };
 
-static const char *const pattern_names[] = { "up",	"down",	  "strided",
-					     "streams", "random", "zipf",
-					     "known" };
-static const char *const way_names[] = { "wmap", "mmap", "mmap_random",
-					 "mmap_sequential", "bare" };
+static const char *const pattern_names[] = {
+	"up",	"down",	 "strided", "streams",	 "random",
+	"zipf", "known", "cold",    "cold_wrong"
+};
+static const char *const way_names[] = { "wmap",	"mmap",
+					 "mmap_random", "mmap_sequential",
+					 "bare",	"wmap_none" };
 
 struct result {
 	double rate, cpu_seconds, seconds;
@@ -63,6 +80,7 @@ struct result {
 
 static struct bench {
 	char path[4096];
+	char tape[4096 + 16]; /* the recording's */
 	size_t size, memory, pages;
 	unsigned rounds;
 	double theta;
@@ -151,7 +169,7 @@ struct worker {
 	uint64_t random;
 	unsigned stores; /* per cent */
 	uint32_t run;
-	uint32_t *order;	   /* of KNOWN */
+	uint32_t *order;	   /* of KNOWN, COLD, COLD_WRONG */
 	struct wmap_range *ranges; /* the same, for wmap_prefetch */
 	bool prefetches;
 	bool wrong;
@@ -262,7 +280,7 @@ static size_t zipf_page(uint64_t *random)
 
 static size_t pick(struct worker *worker, size_t n)
 {
-	if (worker->pattern == KNOWN)
+	if (worker->order)
 		return worker->order[n];
 	if (worker->pattern == ZIPF)
 		return zipf_page(&worker->random);
@@ -303,7 +321,18 @@ struct plan {
 	enum pattern pattern;
 	enum way way;
 	unsigned stores, threads;
+	bool records; /* what is to be replayed then */
 };
+
+static bool is_cold(const struct plan *plan)
+{
+	return plan->pattern == COLD || plan->pattern == COLD_WRONG;
+}
+
+static bool is_wmap(const struct plan *plan)
+{
+	return plan->way == WMAP || plan->way == WMAP_NONE;
+}
 
 static void *map(const struct plan *plan, int fd)
 {
@@ -312,9 +341,14 @@ static void *map(const struct plan *plan, int fd)
 
 	if (plan->way == BARE)
 		return bare_map(bench.path, bench.size, bench.memory);
-	if (plan->way == WMAP) {
+	if (is_wmap(plan)) {
 		if (wmap_memory_set(bench.memory))
 			bench_die("wmap_memory_set");
+		if (plan->records && wmap_record_start(bench.tape))
+			bench_die("wmap_record_start");
+		if (is_cold(plan) && plan->way == WMAP && !plan->records &&
+		    wmap_replay(bench.tape))
+			bench_die("wmap_replay");
 		data = wmap_map(NULL, bench.size, prot, WMAP_SHARED, fd, 0,
 				NULL);
 	} else {
@@ -343,7 +377,7 @@ static uint64_t faults_now(const struct plan *plan)
 	struct wmap_stats stats = { .size = sizeof stats };
 	struct rusage usage;
 
-	if (plan->way == WMAP && !wmap_stats_get(&stats))
+	if (is_wmap(plan) && !wmap_stats_get(&stats))
 		return stats.faults;
 	if (plan->way == BARE)
 		return bare.faults;
@@ -375,7 +409,8 @@ static size_t accesses(const struct plan *plan)
 	if (plan->pattern == ZIPF)
 		all *= 4;
 	/* where each of them reads megabytes */
-	if (plan->way == MMAP || plan->way == MMAP_SEQUENTIAL)
+	if (!is_cold(plan) &&
+	    (plan->way == MMAP || plan->way == MMAP_SEQUENTIAL))
 		all /= 16;
 	if (bench_is_brief())
 		all /= 20;
@@ -427,6 +462,25 @@ static void prepare_order(struct worker *worker, uint64_t random)
 		};
 }
 
+/* Runs of the thread's own part, in an order without a pattern; of the first half
+   of each 16 pages, but what a wrong recording is of lies in the second. */
+static void prepare_start(struct worker *worker, const struct plan *plan)
+{
+	size_t half = plan->records && plan->pattern == COLD_WRONG ? 8 : 0;
+	size_t parts = (worker->end - worker->first) / 16, n = 0;
+	uint64_t random = worker->first + 1;
+
+	worker->order = malloc((worker->n + 8) * sizeof *worker->order);
+	for (size_t i = 0; n < worker->n; i++) {
+		size_t part = i * 0x9e3779b1u % parts;
+		size_t pages = 1 + (next_random(&random) >> 20) % 8;
+
+		for (size_t k = 0; k < pages; k++)
+			worker->order[n++] = (uint32_t)(worker->first +
+							part * 16 + half + k);
+	}
+}
+
 static void measure(const struct plan *plan)
 {
 	static struct worker workers[64];
@@ -448,6 +502,8 @@ static void measure(const struct plan *plan)
 		n += workers[i].n;
 		if (plan->pattern == KNOWN)
 			prepare_order(&workers[i], workers[i].random);
+		if (is_cold(plan))
+			prepare_start(&workers[i], plan);
 	}
 	cpu = cpu_now();
 	faults = faults_now(plan);
@@ -464,10 +520,12 @@ static void measure(const struct plan *plan)
 		(double)(plan->pattern < RANDOM ? bytes : n) / result->seconds;
 	if (plan->way == BARE)
 		return; /* its thread ends with the process */
-	if (plan->way == WMAP ? wmap_unmap(data, bench.size) :
-				munmap(data, bench.size))
+	if (is_wmap(plan) ? wmap_unmap(data, bench.size) :
+			    munmap(data, bench.size))
 		bench_die("unmap");
 	fsync(fd);
+	if (plan->records && wmap_record_stop())
+		bench_die("wmap_record_stop");
 }
 
 /* ---- The cgroup --------------------------------------------------------------*/
@@ -568,6 +626,16 @@ static bool run_plan(const struct plan *plan, struct result *result)
 	return !status && !result->wrong;
 }
 
+/* The program has run once before, with a recording. */
+static bool run_twice(const struct plan *plan, struct result *result)
+{
+	struct plan before = *plan;
+
+	unlink(bench.tape);
+	before.records = true;
+	return run_plan(&before, result) && run_plan(plan, result);
+}
+
 /* ---- All of them ---------------------------------------------------------------*/
 
 static void print(const struct plan *plan, const struct result *result,
@@ -592,11 +660,14 @@ static int by_rate(const void *a, const void *b)
 	return (x->rate > y->rate) - (x->rate < y->rate);
 }
 
-/* It has no read-ahead and knows no stores. */
-static bool cannot_bare(const struct plan *plan)
+/* The bare pager has no read-ahead and knows no stores; what is without a recording
+   elsewhere is wmap as it is. */
+static bool is_senseless(const struct plan *plan)
 {
-	return plan->stores ||
-	       (plan->pattern != RANDOM && plan->pattern != ZIPF);
+	if (plan->way == WMAP_NONE)
+		return !is_cold(plan);
+	return plan->way == BARE && (plan->stores || (plan->pattern != RANDOM &&
+						      plan->pattern != ZIPF));
 }
 
 static bool compare_ways(struct plan plan, unsigned ways)
@@ -607,18 +678,19 @@ static bool compare_ways(struct plan plan, unsigned ways)
 
 	for (unsigned r = 0; r < bench.rounds; r++)
 		for (unsigned way = 0; way < WAYS; way++) {
-			if (!(ways >> way & 1) ||
-			    (way == BARE && cannot_bare(&plan)))
-				continue;
 			plan.way = way;
-			right &= run_plan(&plan, &results[way][r]);
+			if (!(ways >> way & 1) || is_senseless(&plan))
+				continue;
+			right &= is_cold(&plan) && way == WMAP ?
+					 run_twice(&plan, &results[way][r]) :
+					 run_plan(&plan, &results[way][r]);
 			snprintf(round, sizeof round, "%u", r);
 			print(&plan, &results[way][r], round);
 		}
 	for (unsigned way = 0; way < WAYS; way++) {
-		if (!(ways >> way & 1) || (way == BARE && cannot_bare(&plan)))
-			continue;
 		plan.way = way;
+		if (!(ways >> way & 1) || is_senseless(&plan))
+			continue;
 		qsort(results[way], bench.rounds, sizeof **results, by_rate);
 		print(&plan, &results[way][bench.rounds / 2], "\"median\"");
 	}
@@ -680,6 +752,7 @@ static void *shared(size_t size)
 static void remove_file(void)
 {
 	unlink(bench.path);
+	unlink(bench.tape);
 }
 
 static void interrupted(int signal)
@@ -690,7 +763,7 @@ static void interrupted(int signal)
 	}
 	if (*bench.cgroup)
 		cgroup_remove();
-	unlink(bench.path);
+	remove_file();
 	_exit(128 + signal);
 }
 
@@ -772,6 +845,7 @@ int main(int argc, char **argv)
 	bench.result = shared(sizeof *bench.result);
 	signal(SIGINT, interrupted);
 	signal(SIGTERM, interrupted);
+	snprintf(bench.tape, sizeof bench.tape, "%s.recording", bench.path);
 	make_file();
 	atexit(remove_file);
 	zipf_prepare();

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "budget.h"
 #include "daemon.h"
@@ -204,6 +205,15 @@ static void default_path(const char *variable, const char **path)
 		*path = value;
 }
 
+/* What this run will record first cannot be replayed yet. */
+static void drop_missing(struct run_options *options)
+{
+	if (options->record && options->replay &&
+	    !strcmp(options->record, options->replay) &&
+	    access(options->replay, F_OK) != 0 && errno == ENOENT)
+		options->replay = NULL;
+}
+
 static int run_command(int argc, char **argv)
 {
 	struct parsed parsed = { 0 };
@@ -224,6 +234,7 @@ static int run_command(int argc, char **argv)
 		return EXIT_OURS;
 	default_path("WMAP_RECORD", &parsed.options.record);
 	default_path("WMAP_REPLAY", &parsed.options.replay);
+	drop_missing(&parsed.options);
 	if (optind == argc) {
 		say("run: which program?");
 		return see_help();

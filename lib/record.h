@@ -7,7 +7,7 @@
  * message (mapping.exact): what is brought before it was asked for is put into the
  * object's memory and into no page table, and a minor fault tells when it is used.
  * Reading ahead goes on, in reads as large as ever; a touch of what it has brought
- * costs a message that it would not else, some 10 µs. To read nothing ahead would
+ * costs a message that it would not else. To read nothing ahead would
  * be simpler, and cost a read of the store for each page.
  *
  * Recorded are faults of all processes that the pager serves, each page once.

@@ -456,8 +456,8 @@ WMAP_API int wmap_prefetch_cancel(int64_t prefetch);
  * noted, of all processes that share this one's pager, until wmap_record_stop or
  * exit(3), which write the recording. $WMAP_RECORD does the same from the first
  * mapping on. Pages that were there before are not seen. While it records a first
- * touch is always a message to the pager: some 10 µs for each page that was read
- * ahead. At most 4,096 files and four million runs of pages.
+ * touch is always a message to the pager, also of a page that was read ahead. At
+ * most 4,096 files and four million runs of pages.
  *
  * The pager must be a thread, or be started by this call: with "private" for its
  * place (wmap_pager_set) that is before the first mapping.

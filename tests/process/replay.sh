@@ -97,6 +97,14 @@ cp "$tape" "$work/older"
 	>/dev/null 2>&1
 recorded "recorded while replaying" "3 1001 40"
 
+rm "$tape"
+for pages in "7 8" "90"; do
+	# shellcheck disable=SC2086 # several pages
+	"$wmap" run --record "$tape" --replay "$tape" -- "$touch" "$data" $pages \
+		>/dev/null 2>&1
+done
+recorded "both by one name" "90 7-8"
+
 # A wmapd that is killed costs no recording.
 rm "$tape"
 "$wmap" run --record "$tape" -- sh -c "'$touch' '$data' 50
