@@ -29,7 +29,8 @@ static inline uint64_t message_end(const struct message *message)
 static inline bool books_tracks(const struct object *object, int prot,
 				int flags)
 {
-	return object->store && flags & WMAP_SHARED && prot & PROT_WRITE;
+	return object_source(object) && flags & WMAP_SHARED &&
+	       prot & PROT_WRITE;
 }
 
 /* Run a message again when no mapping is being unmapped. */

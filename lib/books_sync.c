@@ -164,10 +164,26 @@ static void drop(struct message *message)
 	syncing->join.pending = 1;
 	syncing->join.done = drop_finish;
 	for_each_in(mapping, space, start, end)
-		if (mapping->tracked && mapping->object->n_dirty)
+		if (mapping->tracked && mapping->object->store &&
+		    mapping->object->n_dirty)
 			books_write(pager, mapping, start, end, false,
 				    &syncing->join);
 	join_end(&syncing->join, 0);
+}
+
+/* They go first when memory is short. */
+static void cool(struct space *space, uint64_t start, uint64_t end,
+		 bool anonymous)
+{
+	struct mapping *mapping;
+
+	for_each_in(mapping, space, start, end)
+		if (!anonymous || !mapping->object->store)
+			evict_soon(mapping->object,
+				   mapping_page(mapping,
+						max_u64(start, mapping->start)),
+				   mapping_page(mapping,
+						min_u64(end, mapping->end)));
 }
 
 static int bring(struct space *space, uint64_t start, uint64_t end)
@@ -199,14 +215,12 @@ void books_advise(struct message *message)
 	}
 	switch (message->advise.advice) {
 	case WMAP_ADVICE_COLD:
-		for_each_in(mapping, space, start, end)
-			evict_soon(mapping->object,
-				   mapping_page(mapping,
-						max_u64(start, mapping->start)),
-				   mapping_page(mapping,
-						min_u64(end, mapping->end)));
+		cool(space, start, end, false);
 		break;
 	case WMAP_ADVICE_PAGEOUT:
+		cool(space, start, end, true);
+		drop(message);
+		return;
 	case WMAP_ADVICE_DONTNEED:
 		drop(message);
 		return;

@@ -205,7 +205,8 @@ static bool left_to_another(const struct mapping *except, uint64_t first,
 static bool changed_pages(const struct mapping *mapping, uint64_t start,
 			  uint64_t end, uint64_t *first, uint64_t *last)
 {
-	if (!mapping->tracked || !mapping->object->n_dirty)
+	if (!mapping->tracked || !mapping->object->store ||
+	    !mapping->object->n_dirty)
 		return false;
 	*first = mapping_page(mapping, max_u64(start, mapping->start));
 	*last = mapping_page(mapping, min_u64(end, mapping->end));

@@ -70,14 +70,26 @@ uint64_t budget_write_most(const struct pager *pager)
 	return max_u64(for_writing(&pager->budget) >> PAGE_SHIFT >> 2, 1);
 }
 
+/* Who compresses needs a buffer as large. */
+bool budget_write_fits(const struct pager *pager, uint64_t bytes)
+{
+	const struct budget *budget = &pager->budget;
+	const struct swap *swap = pager->swapout.swap;
+	uint64_t used = budget->writing + swap_buffers(swap);
+
+	if (swap_packs(swap))
+		bytes *= 2;
+	return !budget_is_set(budget) || !used ||
+	       used + bytes <= for_writing(budget);
+}
+
 void *budget_write_begin(struct pager *pager, size_t size)
 {
 	struct budget *budget = &pager->budget;
 	size_t takes = staging_size(size);
 	void *buffer;
 
-	if (budget_is_set(budget) && budget->writing &&
-	    budget->writing + takes > for_writing(budget))
+	if (!budget_write_fits(pager, takes))
 		return NULL;
 	if (budget_is_set(budget) && budget_used(pager) + takes > budget->limit)
 		staging_trim(&pager->staging);

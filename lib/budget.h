@@ -80,6 +80,7 @@ uint64_t budget_shared(const struct budget *budget);
  * Writing takes its buffers from a part that reading leaves alone: else what is
  * full of changed pages could not be written. NULL: no room, or no memory, now.
  */
+bool budget_write_fits(const struct pager *pager, uint64_t bytes);
 void *budget_write_begin(struct pager *pager, size_t size);
 void budget_write_end(struct pager *pager, void *buffer, size_t size);
 

@@ -21,6 +21,7 @@
 #include "mem.h"
 #include "pager.h"
 #include "pin.h"
+#include "swap.h"
 #include "sys.h"
 #include "window.h"
 
@@ -129,6 +130,7 @@ struct judgement {
 	struct window *window;
 	struct usage usage;
 	bool pins;		/* some of the object's pages are pinned */
+	bool kept;		/* all of them stay, for now */
 	uint64_t want, evicted; /* pages */
 	uint64_t *dirty;	/* pages to be written; room for the window */
 	unsigned n_dirty;
@@ -171,6 +173,7 @@ static void punch(struct judgement *judgement)
 			continue;
 		object_unload(object, page);
 		judgement->evicted++;
+		judgement->pager->swapout.out += swap_has(object->swap, i);
 	}
 }
 
@@ -179,7 +182,7 @@ static void judge_page(struct judgement *judgement, unsigned i)
 	struct window *window = judgement->window;
 	uint64_t index = (window->number << WINDOW_SHIFT) + i;
 	struct page page = pages_get(&window->object->pages, index);
-	bool used = is_used(&judgement->usage, i) ||
+	bool used = judgement->kept || is_used(&judgement->usage, i) ||
 		    (judgement->pins && pin_holds(window->object, index));
 
 	/* What is not in memory is no obstacle to a run that is punched; what
@@ -218,6 +221,7 @@ static void written(struct writeback *writeback)
 	if (writeback->error) {
 		object->error = writeback->error;
 		object->unwritable = time_now() + HEAL_EVERY;
+		pager->swapout.errors += !object->store;
 	}
 	/* If all is well it was judged already. */
 	if (!window->present)
@@ -260,9 +264,20 @@ static bool may_write(const struct pager *pager, const struct object *object)
 {
 	const struct budget *budget = &pager->budget;
 
-	return object->store->writable && !list_empty(&object->mappings) &&
+	return swapout_writable(object) && !list_empty(&object->mappings) &&
 	       (!object->unwritable || object->unwritable < time_now()) &&
 	       budget->n_writing << PAGE_SHIFT < budget->limit / 8;
+}
+
+/* Before a fork what is anonymous stays; and until its changes are seen. */
+static bool must_keep(struct object *object)
+{
+	if (object->store)
+		return false;
+	if (object->memfd >= 0)
+		swapout_begin(object);
+	return object->pager->swapout.forbidden ||
+	       (object->memfd >= 0 && !object->swap);
 }
 
 /*
@@ -282,6 +297,7 @@ static void judge(struct pager *pager, struct window *window, uint64_t want,
 	};
 	size_t room = WINDOW_PAGES * sizeof(uint64_t);
 
+	judgement.kept = must_keep(object);
 	if (!harsh)
 		look(window, &judgement.usage);
 	if (object->n_dirty && may_write(pager, object))
@@ -390,7 +406,7 @@ uint64_t evict_now(struct pager *pager, struct share *asking, uint64_t want)
 bool evict_hopes(const struct pager *pager)
 {
 	list_for_each(object, &pager->all, struct object, of_pager)
-		if (object->n_dirty && object->store && object->store->writable)
+		if (object->n_dirty && swapout_writable(object))
 			return true;
 	return pager->budget.n_writing;
 }

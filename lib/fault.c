@@ -43,19 +43,24 @@ static enum room take_room(struct pager *pager, struct share *share,
 	return budget_hopes(pager) ? ROOM_LATER : NO_ROOM;
 }
 
-/* A page of an object without a store: nothing to wait for. */
+/*
+ * A page of an object without a store: nothing to wait for. Plain memory's may be
+ * there already, by a message that came late. To make room for it would be wrong:
+ * it might be that very page that leaves, and zeros that come in its place.
+ */
 static void fill_zeros(struct pager *pager, struct mapping *mapping,
 		       uint64_t index, const struct fault *fault)
 {
 	struct object *object = mapping->object;
 	uint64_t first = index, count = 1, before = mapping->n_loaded;
+	bool there = page_is(pages_get(&object->pages, index), STATES_PRESENT);
 	enum room room;
 	bool woken;
 	int error;
 
-	if (mapping->grain > 1)
+	if (mapping->grain > 1 && !there)
 		fill_choose_run(mapping, index, &first, &count);
-	room = take_room(pager, mapping_share(mapping), count);
+	room = there ? ROOM : take_room(pager, mapping_share(mapping), count);
 	if (room == ROOM_LATER &&
 	    time_now() - fault->since < mapping->deadline) {
 		fault_set_aside(&pager->thirsty, fault);

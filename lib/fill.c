@@ -679,7 +679,8 @@ static void retry_page(struct object *object, uint64_t index, struct join *join)
 	struct fill *fill;
 
 	/* Zeros need no reading: the next touch tries again. */
-	if (!object->store) {
+	if (!object->store &&
+	    (object->memfd < 0 || !swap_has(object->swap, index))) {
 		object_expose(object, index);
 		return;
 	}

@@ -45,12 +45,6 @@ void fault_refuse(struct pager *pager, const struct fault *fault);
 
 bool object_absent(const struct object *object, uint64_t index);
 
-/* Where its pages are read from; NULL: nowhere, all that is absent is zeros. */
-static inline struct wmap_store *object_source(const struct object *object)
-{
-	return object->store ? object->store : object->swap;
-}
-
 /* Is it absent, and more than zeros? */
 bool object_readable(const struct object *object, uint64_t index);
 

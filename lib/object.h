@@ -96,6 +96,13 @@ struct view {
 	struct pages own;    /* of VIEW_OWN: the pages touched, as PAGE_CLEAN */
 };
 
+/* Where its pages are read from, and written to; NULL: nowhere, what is absent is
+   zeros. */
+static inline struct wmap_store *object_source(const struct object *object)
+{
+	return object->store ? object->store : object->swap;
+}
+
 /* -ENOMEM, -EMFILE …  @store is referenced; NULL for zeros. */
 int object_create(struct wmap_store *store, bool plain, struct object **object);
 

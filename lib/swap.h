@@ -50,10 +50,13 @@ int swap_set(struct swap *swap, const char *where);
    if that fails. */
 int swap_ready(struct swap *swap);
 
+/* Does it compress? */
+bool swap_packs(const struct swap *swap);
+
 /* Bytes of buffers that it has now. */
 uint64_t swap_buffers(const struct swap *swap);
 
-/* Such a page is never written; one that is read has been lost: -EIO. */
+/* Such a page is not kept; one that is read has been lost: -EIO. */
 bool swap_is_zeros(const char *page);
 
 /* The store of one object. */

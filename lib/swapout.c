@@ -33,9 +33,29 @@ void swapout_retry(struct pager *pager)
 	evict_kick(pager);
 }
 
+bool swapout_ready(struct pager *pager)
+{
+	struct swapout *swapout = &pager->swapout;
+
+	if (swapout->forbidden || swapout->retry > time_now())
+		return false;
+	if (!swap_ready(swapout->swap))
+		return true;
+	swapout->retry = time_now() + SWAPOUT_RETRY;
+	return false;
+}
+
+bool swapout_writable(const struct object *object)
+{
+	if (object->store)
+		return object->store->writable;
+	return object->swap && !object->pager->swapout.forbidden &&
+	       object->unwritable < time_now();
+}
+
 bool swapout_can(const struct object *object)
 {
-	return object->memfd < 0 && !object->store && object->pager->home;
+	return !object->store && object->pager->home;
 }
 
 /* ---- Taking out ----------------------------------------------------------------- */
@@ -185,15 +205,7 @@ static void left(struct leaving *leaving, uint64_t n)
 
 static bool may_take(const struct object *object, const struct mapping *mapping)
 {
-	struct swapout *swapout = &object->pager->swapout;
-
-	if (!mapping || mapping->moving || swapout->forbidden ||
-	    swapout->retry > time_now())
-		return false;
-	if (!swap_ready(swapout->swap))
-		return true;
-	swapout->retry = time_now() + SWAPOUT_RETRY;
-	return false;
+	return mapping && !mapping->moving && swapout_ready(object->pager);
 }
 
 uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count)

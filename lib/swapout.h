@@ -73,12 +73,23 @@ void swapout_destroy(struct pager *pager);
 /* There is a file, or room in it: pages may leave at once. */
 void swapout_retry(struct pager *pager);
 
+/* May anything be written? Opens the file. */
+bool swapout_ready(struct pager *pager);
+
+/* May the changed pages of an object be written, to its store or to swap? Where
+   there is no hope of that nobody waits for it. */
+bool swapout_writable(const struct object *object);
+
 /* May the object's pages leave? */
 bool swapout_can(const struct object *object);
 
 /* Take up to @count CLEAN pages from @first on out of the object's mapping;
    returns how many, from the first on; 0: it cannot be done. */
 uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count);
+
+/* An object that is shared has swap for its store from now on (swapshared.c); or
+   not yet. */
+void swapout_begin(struct object *object);
 
 /* Write runs, the oldest first, so that @want pages will be free. */
 void swapout_write(struct pager *pager, uint64_t want);

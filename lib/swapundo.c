@@ -18,38 +18,64 @@
 #define AT_ONCE	   1024	     /* pages */
 #define LOOK_EVERY 200000ull /* ns */
 
+/* What is shared has its copy there still: it goes, and its page is changed. */
+static void drop_copies(struct object *object, const uint64_t *indexes,
+			size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct page page = pages_get(&object->pages, indexes[i]);
+
+		if (!page_is(page, STATES_PRESENT))
+			continue;
+		object_dirtied(object, page);
+		swap_drop(object->swap, indexes[i], indexes[i] + 1);
+	}
+}
+
+static void read_run(struct mapping *mapping, uint64_t first, uint64_t count)
+{
+	struct fill *fill = fill_create(mapping, first, count);
+
+	if (!fill)
+		return;
+	fill->via = mapping;
+	fill->deadline = mapping->deadline;
+	fill_go(fill);
+}
+
 /* Begin to read runs of what is in swap. */
 static int bring(struct object *object)
 {
 	struct mapping *mapping = leaving_mapping(object);
-	uint64_t *indexes, run;
+	uint64_t *indexes, run, reads = 0;
 	size_t n;
 	int error = swap_collect(object->swap, 0, UINT64_MAX, &indexes, &n);
 
 	if (error)
 		return error;
-	for (size_t i = 0; i < n && i < AT_ONCE; i += run) {
-		struct fill *fill;
-
-		for (run = 1; i + run < n && run < LEAVING_PAGES; run++)
-			if (indexes[i + run] != indexes[i] + run)
-				break;
-		fill = fill_create(mapping, indexes[i], run);
-		if (!fill)
-			break;
-		fill->via = mapping;
-		fill->deadline = mapping->deadline;
-		fill_go(fill);
+	if (object->memfd >= 0)
+		drop_copies(object, indexes, n);
+	for (size_t i = 0; mapping && i < n && reads < AT_ONCE; i += run) {
+		run = 0;
+		while (i + run < n && run < LEAVING_PAGES &&
+		       indexes[i + run] == indexes[i] + run &&
+		       object_readable(object, indexes[i + run]))
+			run++;
+		if (run)
+			read_run(mapping, indexes[i], run);
+		reads += run;
+		run = max_u64(run, 1);
 	}
 	mem_free(indexes, n * sizeof(*indexes));
 	return 0;
 }
 
-static bool is_reading(const struct pager *pager)
+static bool is_busy(const struct pager *pager)
 {
 	list_for_each(object, &pager->all, const struct object, of_pager)
 		if (!list_empty(&object->fills) ||
-		    !list_empty(&object->leavings))
+		    !list_empty(&object->leavings) ||
+		    (!object->store && !list_empty(&object->writebacks)))
 			return true;
 	return false;
 }
@@ -88,9 +114,9 @@ static int bring_all(struct pager *pager)
 
 	swapout->left = 0;
 	list_for_each(object, &pager->all, struct object, of_pager) {
-		swapout->left += swap_count(object->swap);
 		if (!error && swap_count(object->swap))
 			error = bring(object);
+		swapout->left += swap_count(object->swap);
 	}
 	/* Nothing came the last time. */
 	return !error && swapout->left && swapout->left == before ? -EIO :
@@ -104,9 +130,9 @@ static void undo(struct timer *timer)
 	struct message *message = swapout->undoer;
 	int error = return_all(pager);
 
-	if (!error && !is_reading(pager))
+	if (!error && !is_busy(pager))
 		error = bring_all(pager);
-	if (!error && (swapout->left || is_reading(pager))) {
+	if (!error && (swapout->left || is_busy(pager))) {
 		loop_timer_start(pager->loop, timer, time_now() + LOOK_EVERY);
 		return;
 	}

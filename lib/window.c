@@ -110,8 +110,9 @@ static bool may_be_written(const struct list *queue)
 	list_for_each(window, queue, const struct window, link) {
 		const struct object *object = window->object;
 
-		if (object->store ? object->n_dirty && object->store->writable :
-				    object->pager->swapout.n_writing)
+		if (object->n_dirty && swapout_writable(object))
+			return true;
+		if (!object->store && object->pager->swapout.n_writing)
 			return true;
 	}
 	return false;

@@ -231,7 +231,7 @@ static bool write_run(struct writeback *writeback, uint64_t first,
 		end_run(write, error);
 	else
 		io_start(&write->io, writeback->pager->loop,
-			 write->object->store, writeback->deadline);
+			 object_source(write->object), writeback->deadline);
 	return true;
 }
 
@@ -277,8 +277,13 @@ static uint64_t end_of(const struct mapping *mapping, uint64_t length)
  */
 static int find_limit(struct object *object, uint64_t *limit)
 {
-	int64_t length = store_length(object->store);
+	int64_t length;
 
+	/* Swap has room for all that there is of anonymous memory. */
+	*limit = object->n_pages << PAGE_SHIFT;
+	if (!object->store)
+		return 0;
+	length = store_length(object->store);
 	if (length < 0)
 		return (int)length;
 	notice_length(object, (uint64_t)length);

@@ -348,10 +348,9 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
  * within it. Above it pages of files and stores go again: first those that are
  * clean and were not used lately; changed ones are written back before. Below
  * it nothing goes. Files are read and written past the page cache, but for what
- * it has already. Private anonymous pages go to swap (wmap_swap_set); anonymous
- * memory that is shared counts, and stays, as does all of it where the pager is
- * another process. May be called again at any time; what is too much then goes
- * in the background.
+ * it has already. Anonymous pages go to swap (wmap_swap_set); where the pager is
+ * another process they count, and stay. May be called again at any time; what is
+ * too much then goes in the background.
  *
  * Each thread should find room for 16 pages: with less, threads that use several
  * pages in one instruction take them from each other for a while.
@@ -388,7 +387,7 @@ WMAP_API int wmap_memory_set(size_t bytes);
 WMAP_API int wmap_mapping_bound(void *addr, size_t bytes);
 
 /**
- * wmap_swap_set - say where private anonymous pages go when memory is short
+ * wmap_swap_set - say where anonymous pages go when memory is short
  * @where: "DIRECTORY", "DIRECTORY:lz4" or "DIRECTORY:zstd": pages are compressed
  *         by that; not in a directory that lies in memory itself (tmpfs)
  *
@@ -403,7 +402,7 @@ WMAP_API int wmap_mapping_bound(void *addr, size_t bytes);
  * the error of a write once. A page that cannot be read is SIGBUS, until it can.
  *
  * Before a fork all that is in the file comes back, whatever the budget; after it
- * the pager is another process, and private anonymous memory stays (wmap_pager_set).
+ * the pager is another process, and anonymous memory stays (wmap_pager_set).
  * What cannot come back the child does not have: SIGSEGV.
  *
  * Errors:

@@ -314,6 +314,11 @@ void swap_destroy(struct swap *swap)
 	mem_free(swap, sizeof(*swap));
 }
 
+bool swap_packs(const struct swap *swap)
+{
+	return swap->compress.kind != COMPRESS_NONE;
+}
+
 uint64_t swap_buffers(const struct swap *swap)
 {
 	return swap ? swap->buffers : 0;
@@ -351,7 +356,7 @@ struct part {
 	uint64_t first, count; /* pages */
 	uint64_t at, size;     /* bytes in the file */
 	size_t bounce;	       /* bytes of its own buffer, or 0 */
-	uint16_t sizes[];      /* of a write: of each page */
+	uint16_t sizes[];      /* of each page; of zeros: 0 */
 };
 
 static void *buffer_take(struct swap *swap, size_t size)
@@ -452,6 +457,17 @@ static int note(struct swapped *swapped, uint64_t index, uint64_t at,
 	return -ENOMEM;
 }
 
+static void forget(struct swapped *swapped, uint64_t index)
+{
+	struct page page = pages_get(&swapped->pages, index);
+
+	if (page.state == PAGE_ABSENT)
+		return;
+	record_put(swapped->swap, page.views);
+	page.state = PAGE_ABSENT;
+	pages_put(&swapped->pages, page);
+}
+
 static void written(struct io *io)
 {
 	struct part *part = container_of(io, struct part, io);
@@ -460,9 +476,12 @@ static void written(struct io *io)
 	int error = io->result < 0 ? (int)io->result : 0;
 
 	for (uint64_t i = 0; i < part->count && !error; i++) {
-		error = note(whole->swapped, part->first + i, at,
-			     part->sizes[i]);
-		at += part->sizes[i];
+		if (part->sizes[i])
+			error = note(whole->swapped, part->first + i, at,
+				     part->sizes[i]);
+		else
+			forget(whole->swapped, part->first + i);
+		at += part->bounce ? part->sizes[i] : PAGE;
 	}
 	part_destroy(part);
 	if (error)
@@ -480,9 +499,12 @@ static int pack(struct part *part, size_t room)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < part->count; i++) {
 		const char *page = page_in(part->whole, part->first + i);
-		size_t size = compress_page(&swap->compress, page,
-					    buffer + part->size);
+		size_t size = 0;
 
+		if (swap_is_zeros(page))
+			continue;
+		size = compress_page(&swap->compress, page,
+				     buffer + part->size);
 		if (!size) {
 			memcpy(buffer + part->size, page, PAGE);
 			size = PAGE;
@@ -490,6 +512,7 @@ static int pack(struct part *part, size_t room)
 		part->sizes[i] = (uint16_t)size;
 		part->size += size;
 	}
+	part->size += !part->size; /* something is written in any case */
 	part->io.pub.buffer = buffer;
 	part->bounce = room;
 	return 0;
@@ -503,7 +526,9 @@ static int write_part(struct part *part)
 
 	if (swap->compress.kind == COMPRESS_NONE) {
 		for (uint64_t i = 0; i < part->count; i++)
-			part->sizes[i] = PAGE;
+			if (!swap_is_zeros(
+				    page_in(part->whole, part->first + i)))
+				part->sizes[i] = PAGE;
 		part->io.pub.buffer = part->whole->pub->buffer;
 		part->size = room;
 	} else {
@@ -743,33 +768,23 @@ int swap_collect(const struct wmap_store *store, uint64_t first, uint64_t end,
 	return pages_collect(&swapped->pages, first, end, ~0u, indexes, n);
 }
 
-static void drop_page(struct swapped *swapped, struct page page)
-{
-	record_put(swapped->swap, page.views);
-	page.state = PAGE_ABSENT;
-	pages_put(&swapped->pages, page);
-}
-
 void swap_drop(struct wmap_store *store, uint64_t first, uint64_t end)
 {
 	struct swapped *swapped = store ? store->self : NULL;
-	struct page page;
 	uint64_t *indexes;
 	size_t n;
 
 	if (!swap_count(store))
 		return;
 	if (end - first == 1) {
-		page = pages_get(&swapped->pages, first);
-		if (page.state != PAGE_ABSENT)
-			drop_page(swapped, page);
+		forget(swapped, first);
 		return;
 	}
 	/* Without memory they stay, until their object goes. */
 	if (swap_collect(store, first, end, &indexes, &n))
 		return;
 	for (size_t i = 0; i < n; i++)
-		drop_page(swapped, pages_get(&swapped->pages, indexes[i]));
+		forget(swapped, indexes[i]);
 	mem_free(indexes, n * sizeof(*indexes));
 }
 

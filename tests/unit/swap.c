@@ -127,6 +127,23 @@ START_TEST(what_never_was_is_zeros)
 }
 END_TEST
 
+START_TEST(zeros_take_no_room)
+{
+	open_by(ways[_i]);
+	put(store, 0, 8, 1);
+	memset(buffer, 0, sizeof(buffer));
+	make_page(buffer + PAGES(2), 33);
+	ck_assert_int_eq(transfer(store, IO_WRITE, 0, 4), PAGES(4));
+	ck_assert_uint_eq(swap_count(store), 5);
+	ck_assert(has(store, 2, 1, 33));
+	ck_assert(has(store, 4, 4, 5));
+	ck_assert_int_eq(transfer(store, IO_READ, 0, 2), PAGES(2));
+	ck_assert(pattern_zeros(buffer, PAGES(2)));
+	ck_assert_int_eq(transfer(store, IO_WRITE, 4, 2), PAGES(2));
+	ck_assert_uint_eq(swap_count(store), 3);
+}
+END_TEST
+
 START_TEST(what_is_dropped_is_gone)
 {
 	open_by(ways[_i]);
@@ -364,6 +381,7 @@ int main(void)
 	tcase_add_checked_fixture(facts, begin_test, end_test);
 	tcase_add_loop_test(facts, what_was_written_is_read_again, 0, n);
 	tcase_add_loop_test(facts, what_never_was_is_zeros, 0, n);
+	tcase_add_loop_test(facts, zeros_take_no_room, 0, n);
 	tcase_add_loop_test(facts, what_is_dropped_is_gone, 0, n);
 	tcase_add_loop_test(facts, one_read_gathers_what_was_written_apart, 0,
 			    n);
