@@ -140,6 +140,11 @@ bool keeper_give(struct keeper *keeper, const char *name, int fd)
 	return fd >= 0 && kept_add(&keeper->kept, name, fd);
 }
 
+void keeper_expect_guards(struct keeper *keeper)
+{
+	keeper->spawn.option = "--rescue";
+}
+
 bool keeper_start(struct keeper *keeper)
 {
 	if (!spawn_patiently(keeper)) {

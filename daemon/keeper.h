@@ -32,6 +32,9 @@ void keeper_set_options(struct keeper *keeper, char *const *options);
 /* wmapd, and each after it, gets this descriptor by that name; taken over. */
 bool keeper_give(struct keeper *keeper, const char *name, int fd);
 
+/* The first wmapd is told that guards will come (lib/guard.h). */
+void keeper_expect_guards(struct keeper *keeper);
+
 /* Start wmapd. SIGCHLD must not be ignored. False: it could not be forked. */
 bool keeper_start(struct keeper *keeper);
 

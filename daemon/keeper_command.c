@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wmap keeper --socket NAME [--ready-fd N] [--journal-fd N] [--recording-fd N]
- * [--foreground [OPTION...]]: a keeper by itself
+ * [--rescue] [--foreground [OPTION...]]: a keeper by itself
  *
  * For the library, which starts it when a process that has a pager thread forks
  * for the first time. It forks itself away: the starter waits for a process
@@ -15,6 +15,9 @@
  * waits for clients; afterwards it ends with its last one, and the keeper, too.
  * So who has connected closes it, and who dies before that leaves nothing
  * behind. SIGTERM means the same; signals of a terminal mean nothing here.
+ *
+ * With --rescue wmapd is told that clients of another one, that died with its
+ * keeper, will come (lib/guard.h).
  *
  * With --foreground it is what a wmapd becomes that somebody starts by hand: it
  * stays, wmapd has the OPTIONs that follow, and SIGTERM and ^C end both at once.
@@ -37,7 +40,7 @@ struct request {
 	const char *socket;
 	int ready_fd;		      /* or -1 */
 	int journal_fd, recording_fd; /* wmapd's, or -1 */
-	bool foreground;
+	bool rescue, foreground;
 	char *const *options; /* of wmapd, in the foreground */
 };
 
@@ -65,6 +68,9 @@ static bool set_option(struct request *request, int option, const char *name)
 	case 's':
 		request->socket = optarg;
 		return true;
+	case 'g':
+		request->rescue = true;
+		return true;
 	case 'f':
 		request->foreground = true;
 		return true;
@@ -86,6 +92,7 @@ static bool parse(int argc, char **argv, struct request *request)
 		{ "ready-fd", required_argument, NULL, 'r' },
 		{ "journal-fd", required_argument, NULL, 'j' },
 		{ "recording-fd", required_argument, NULL, 'R' },
+		{ "rescue", no_argument, NULL, 'g' },
 		{ "foreground", no_argument, NULL, 'f' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -99,7 +106,7 @@ static bool parse(int argc, char **argv, struct request *request)
 	if (request->socket && (request->foreground || optind == argc))
 		return true;
 err_usage:
-	say("usage: wmap keeper --socket NAME [--ready-fd N] "
+	say("usage: wmap keeper --socket NAME [--ready-fd N] [--rescue] "
 	    "[--foreground [OPTION...]]");
 	return false;
 }
@@ -271,6 +278,8 @@ int keeper_command(int argc, char **argv)
 	keeper = keeper_create(wmapd, request.socket, !request.foreground);
 	if (!keeper)
 		return request.foreground ? EXIT_FAILURE : EXIT_OURS;
+	if (request.rescue)
+		keeper_expect_guards(keeper);
 	if (request.foreground)
 		return keep_here(keeper, &request);
 	forked = fork_away();

@@ -5,10 +5,12 @@
  * Both are close-on-exec, never wait, and have numbers above 2.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -87,6 +89,58 @@ static int bind_new(int type, struct address *address)
 	return fd;
 }
 
+static bool is_stale(const struct address *address)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool stale = fd >= 0 &&
+		     connect(fd, (const struct sockaddr *)&address->un,
+			     address->length) != 0 &&
+		     errno == ECONNREFUSED;
+
+	if (fd >= 0)
+		close(fd);
+	return stale;
+}
+
+/* A lock that all have who make a name in the directory of @path anew; or -1. */
+static int lock_directory(const char *path)
+{
+	char directory[sizeof(((struct address *)0)->un.sun_path)];
+	int fd;
+
+	snprintf(directory, sizeof(directory), "%.*s",
+		 (int)(strrchr(path, '/') - path) + 1, path);
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_EX) != 0)
+		return close_for(fd);
+	return fd;
+}
+
+static int bind_listening(struct address *address)
+{
+	int fd = bind_new(SOCK_SEQPACKET, address);
+
+	return fd < 0 || listen(fd, BACKLOG) == 0 ? fd : close_for(fd);
+}
+
+/*
+ * Nobody listens any more at a name that somebody has left behind: then it is
+ * bound anew. Of several that see so one is first, and the others must not take
+ * that for what was left: so they bind, listen and look one at a time.
+ */
+static int listen_at_path(const char *name, struct address *address)
+{
+	int lock = lock_directory(name), fd = bind_listening(address);
+
+	if (fd < 0 && errno == EADDRINUSE && lock >= 0 && is_stale(address)) {
+		unlink(name);
+		fd = bind_listening(address);
+	}
+	if (lock >= 0)
+		close_for(lock);
+	return fd;
+}
+
 /* For wmap ps to find among all: "@wmap-", and what nobody else has. */
 static bool make_name(struct socket_name *name)
 {
@@ -109,11 +163,11 @@ int sockets_listen(const char *name, struct socket_name *bound)
 		return -1;
 	if (!read_name(name ? name : made.text, &address))
 		return -1;
-	fd = bind_new(SOCK_SEQPACKET, &address);
-	if (fd < 0)
-		return -1;
-	write_name(&address, bound);
-	return listen(fd, BACKLOG) == 0 ? fd : close_for(fd);
+	fd = name && *name == '/' ? listen_at_path(name, &address) :
+				    bind_listening(&address);
+	if (fd >= 0)
+		write_name(&address, bound);
+	return fd;
 }
 
 int sockets_notify(struct socket_name *bound)

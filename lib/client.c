@@ -20,6 +20,7 @@
 #include "client.h"
 #include "fork.h"
 #include "gate.h"
+#include "guard.h"
 #include "keep.h"
 #include "lock.h"
 #include "loop.h"
@@ -101,6 +102,7 @@ static void begin_anew(void)
 	forget_others();
 	depth = 0;
 	mem_child();
+	guard_child();
 	remote_forget();
 	ours_forget();
 	client_lost();
@@ -249,6 +251,7 @@ static void move_out(int in_swap)
 	if (!error) {
 		atomic_store_explicit(&hints, new_hints, memory_order_release);
 		atomic_store_explicit(&way, REMOTE, memory_order_release);
+		guard_start(true);
 	} else {
 		log_line("fork: the pager cannot move out (errno %d), the "
 			 "child inherits no mapping",
@@ -284,6 +287,7 @@ void client_in_parent(void)
 void client_in_child(void)
 {
 	forget_others();
+	guard_child();
 	if (way != THREAD)
 		return;
 	thread_child();
@@ -316,6 +320,7 @@ static int start_remote(const char *address)
 	}
 	atomic_store_explicit(&hints, new_hints, memory_order_release);
 	atomic_store_explicit(&way, REMOTE, memory_order_release);
+	guard_start(true);
 	return 0;
 }
 
@@ -504,6 +509,7 @@ int client_start(void)
 
 static int stop_remote(void)
 {
+	guard_stop();
 	remote_stop();
 	sys_call(SYS_close, uffd);
 	return 0;

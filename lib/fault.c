@@ -131,6 +131,15 @@ static void join_fill(struct pager *pager, struct mapping *mapping,
 	ahead_reached(pager, mapping, index);
 }
 
+/* What is in memory all the same may be stored to. */
+static void refuse(struct pager *pager, const struct fault *fault)
+{
+	if (fault->protected)
+		uffd_unprotect(fault->space->uffd, fault->address, PAGE);
+	else
+		fault_refuse(pager, fault);
+}
+
 static void resolve_in(struct pager *pager, struct mapping *mapping,
 		       const struct fault *fault)
 {
@@ -138,7 +147,9 @@ static void resolve_in(struct pager *pager, struct mapping *mapping,
 	uint64_t index = mapping_page(mapping, fault->address);
 	struct page page = pages_get(&object->pages, index);
 
-	if (page_is(page, STATES_PRESENT) && object->memfd >= 0)
+	if (mapping->refused)
+		refuse(pager, fault);
+	else if (page_is(page, STATES_PRESENT) && object->memfd >= 0)
 		resolve_present(pager, mapping, page, fault);
 	else if (fault->protected)
 		fault_wake(fault); /* it went meanwhile: a missing page now */

@@ -9,7 +9,8 @@
  * Who holds what, all the time:
  *
  *   client   its uffd (were wmapd's the last, its death would give sleepers
- *            zeros), its connections
+ *            zeros), its connections; its guard: duplicates of what its mappings
+ *            show (guard.h). A child has a guard of its own after 7
  *   wmapd    each client's uffd; the other ends of the connections; each
  *            object's memfd and file; the ledger
  *   keeper   duplicates of all that wmapd holds, for its successor
@@ -49,7 +50,8 @@
  *      inherit and has none of our mappings
  *   7  a piece cannot be placed: its addresses stay empty: SIGSEGV
  *      wmapd is killed: the embryo is in the ledger and c in the keeper's hands;
- *      C's request waits and is asked again
+ *      C's request waits and is asked again. With its keeper: c is hung up, and
+ *      C has none of our mappings
  *
  * Between 3 and 5 a raw clone by another thread inherits private mappings
  * unregistered: pages that it was not shown before are zeros there.
@@ -62,6 +64,7 @@
 
 #include "client.h"
 #include "fork.h"
+#include "guard.h"
 #include "internal.h"
 #include "io.h"
 #include "list.h"
@@ -231,8 +234,10 @@ static void attach(void)
 	if (!error)
 		error = remote_inherited(remote_socket(), place);
 	keep_back();
-	if (!error)
+	if (!error) {
+		guard_start(false); /* whoever forks often waits for us */
 		return;
+	}
 	log_line("fork: this child has none of its parent's mappings "
 		 "(errno %d)",
 		 -error);

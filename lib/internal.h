@@ -41,6 +41,7 @@
  *   client           a call becomes a message; reservations; exit
  *   fork             what a child inherits
  *   recall           what of it this process has its pager do
+ *   guard            what is needed if wmapd and its keeper die
  *   keep, moveout    a wmapd of one's own; the thread's pager moves there
  *   api, course, …   the public calls
  *   trace            a hook that hears of faults and loads (for teaching)

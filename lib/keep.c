@@ -46,7 +46,7 @@ static bool beside(const char *file, char *path, size_t size)
 	       is_command(path);
 }
 
-static bool find_command(char *path, size_t size)
+bool keep_find(char path[PATH_MAX])
 {
 	const char *named = getenv("WMAP_COMMAND");
 	char self[PATH_MAX];
@@ -54,17 +54,17 @@ static bool find_command(char *path, size_t size)
 	Dl_info info;
 
 	if (named && *named) {
-		snprintf(path, size, "%s", named);
+		snprintf(path, PATH_MAX, "%s", named);
 		return is_command(path);
 	}
 	if (dladdr((const void *)(uintptr_t)&keep_start, &info) &&
-	    info.dli_fname && beside(info.dli_fname, path, size))
+	    info.dli_fname && beside(info.dli_fname, path, PATH_MAX))
 		return true;
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	self[n > 0 ? n : 0] = '\0';
-	if (beside(self, path, size))
+	if (beside(self, path, PATH_MAX))
 		return true;
-	snprintf(path, size, "%s", WMAP_COMMAND_PATH);
+	snprintf(path, PATH_MAX, "%s", WMAP_COMMAND_PATH);
 	return is_command(path);
 }
 
@@ -140,8 +140,7 @@ static int between(void *argument)
 
 static int run(struct spawn *spawn)
 {
-	long stack = sys_map(0, STACK_SIZE, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long stack = sys_map_aside(STACK_SIZE);
 	int status = 0;
 	pid_t pid;
 
@@ -194,7 +193,7 @@ static int pass_recall(struct spawn *spawn, size_t n, char numbers[2][12])
 	return 0;
 }
 
-static int spawn_keeper(char *path, char *address, int ready)
+static int spawn_keeper(char *path, char *address, int ready, char *more)
 {
 	static char keeper[] = "keeper", socket[] = "--socket",
 		    ready_fd[] = "--ready-fd", three[] = "3";
@@ -202,14 +201,15 @@ static int spawn_keeper(char *path, char *address, int ready)
 	size_t size;
 	struct spawn spawn = {
 		.path = path,
-		.argv = { path, keeper, socket, address, ready_fd, three },
+		.argv = { path, keeper, socket, address, ready_fd, three,
+			  more },
 		.environment = make_environment(&size),
 		.ready = ready,
 		.fds = { -1, -1 },
 	};
 	int error = spawn.environment ? 0 : -ENOMEM;
 
-	if (!error)
+	if (!error && !more)
 		error = pass_recall(&spawn, 6, numbers);
 	if (!error)
 		error = run(&spawn);
@@ -221,22 +221,14 @@ static int spawn_keeper(char *path, char *address, int ready)
 	return error;
 }
 
-int keep_start(char address[KEEP_ADDRESS_SIZE])
+/* @more: an option, or NULL. */
+static int start(char *path, char *address, char *more)
 {
-	char path[PATH_MAX];
-	uint64_t random = 0;
-	int ready[2], error;
+	int ready[2], error = (int)sys_call(SYS_pipe2, ready, O_CLOEXEC);
 
-	if (!find_command(path, sizeof(path)))
-		return -ENOENT;
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		return -errno;
-	snprintf(address, KEEP_ADDRESS_SIZE, "@wmap-%d-%016lx", (int)getpid(),
-		 random);
-	error = (int)sys_call(SYS_pipe2, ready, O_CLOEXEC);
 	if (error)
 		return error;
-	error = spawn_keeper(path, address, ready[1]);
+	error = spawn_keeper(path, address, ready[1], more);
 	sys_call(SYS_close, ready[1]);
 	if (!error)
 		error = wait_ready(ready[0]);
@@ -244,4 +236,25 @@ int keep_start(char address[KEEP_ADDRESS_SIZE])
 		return ready[0];
 	sys_call(SYS_close, ready[0]);
 	return error;
+}
+
+int keep_rescue(char *command, char *address)
+{
+	static char rescue[] = "--rescue";
+
+	return start(command, address, rescue);
+}
+
+int keep_start(char address[KEEP_ADDRESS_SIZE])
+{
+	char path[PATH_MAX];
+	uint64_t random = 0;
+
+	if (!keep_find(path))
+		return -ENOENT;
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		return -errno;
+	snprintf(address, KEEP_ADDRESS_SIZE, "@wmap-%d-%016lx", (int)getpid(),
+		 random);
+	return start(path, address, NULL);
 }

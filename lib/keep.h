@@ -3,6 +3,8 @@
 #ifndef WMAP_KEEP_H
 #define WMAP_KEEP_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define KEEP_ADDRESS_SIZE 64
@@ -13,5 +15,12 @@
  * -ECHILD: it failed.
  */
 int keep_start(char address[KEEP_ADDRESS_SIZE]);
+
+/* Where the wmap command is; false: nowhere. */
+bool keep_find(char command[PATH_MAX]);
+
+/* Likewise, at an address where nobody listens any more, for guards to hand over to
+   (guard.h). One thread at a time. -ECHILD also: another was quicker. */
+int keep_rescue(char *command, char *address);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Records in slots of shared memory (ledger.h) */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "ledger.h"
 #include "mem.h"
@@ -11,6 +13,18 @@
 
 #define SLOTS ((uint32_t)1 << 20)	   /* slot 0 is nobody's */
 #define MAGIC UINT64_C(0x3167646c70616d77) /* "wmapldg1" */
+#define SIZE  (SLOTS * sizeof(struct record))
+
+/* Pages without a record are given back, if there are that many free slots. */
+#define PER_PAGE  (PAGE / sizeof(struct record))
+#define MANY_FREE 256
+
+/* Of the mirror: who has it cannot change it, nor take memory away. */
+#define SEALS (F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
 
 /* What slot 0 holds instead. */
 struct head {
@@ -21,11 +35,14 @@ struct head {
 struct ledger {
 	struct record *records;
 	struct head *head;
+	struct record *mirror; /* or NULL */
+	int mirror_fd;	       /* or -1 */
 	int (*keep)(const char *name, int fd);
 	int (*release)(const char *name);
 	uint64_t serial, ids;
 	uint32_t *freed; /* a stack */
 	size_t n_freed;
+	uint8_t live[SLOTS / PER_PAGE]; /* records of each page */
 };
 
 /* ---- Slots --------------------------------------------------------------------- */
@@ -47,20 +64,51 @@ static struct record *record_new(struct ledger *ledger)
 	memset(record, 0, sizeof(*record));
 	record->slot = slot;
 	record->serial = ++ledger->serial;
+	ledger->live[slot / PER_PAGE]++;
 	return record;
 }
 
-static void record_write(struct record *record, enum record_kind kind)
+static void give_back(struct ledger *ledger, uint32_t slot)
+{
+	uint32_t page = slot / PER_PAGE;
+
+	if (!--ledger->live[page] && page && ledger->n_freed > MANY_FREE)
+		sys_call(SYS_madvise, &ledger->records[page * PER_PAGE], PAGE,
+			 MADV_REMOVE);
+}
+
+/* As for the record itself: the kind comes last. */
+static void reflect(const struct ledger *ledger, const struct record *record)
+{
+	struct head *head = (struct head *)ledger->mirror;
+	struct record *image;
+
+	if (!head)
+		return;
+	image = &ledger->mirror[record->slot];
+	atomic_store_explicit(&image->kind, RECORD_NONE, memory_order_release);
+	memcpy(&image->slot, &record->slot,
+	       sizeof(*image) - offsetof(struct record, slot));
+	if (record->kind == RECORD_SPACE)
+		memset(image->of_space.token, 0, sizeof(image->of_space.token));
+	atomic_store_explicit(&image->kind, record->kind, memory_order_release);
+	head->used = ledger->head->used;
+}
+
+static void record_write(struct ledger *ledger, struct record *record,
+			 enum record_kind kind)
 {
 	atomic_store_explicit(&record->kind, kind, memory_order_release);
+	reflect(ledger, record);
 }
 
 void ledger_drop(struct ledger *ledger, uint32_t slot)
 {
 	if (!ledger || !slot)
 		return;
-	record_write(&ledger->records[slot], RECORD_NONE);
+	record_write(ledger, &ledger->records[slot], RECORD_NONE);
 	ledger->freed[ledger->n_freed++] = slot;
+	give_back(ledger, slot);
 }
 
 const struct record *ledger_next(struct ledger *ledger, uint32_t *slot)
@@ -80,6 +128,8 @@ static void read_again(struct ledger *ledger)
 
 		if (record->kind == RECORD_NONE)
 			ledger->freed[ledger->n_freed++] = i;
+		else
+			ledger->live[i / PER_PAGE]++;
 		ledger->serial = max_u64(ledger->serial, record->serial);
 		if (record->kind != RECORD_MAPPING)
 			ledger->ids = max_u64(ledger->ids, record->id);
@@ -106,10 +156,108 @@ static long map(uint64_t size, int memfd)
 		       memfd, 0);
 }
 
+/* ---- The mirror -------------------------------------------------------------- */
+
+static void open_mirror(struct ledger *ledger)
+{
+	const struct record *record;
+	uint32_t slot = 0;
+	long at = -ENOMEM;
+
+	ledger->mirror_fd = (int)sys_call(SYS_memfd_create, "wmap-mirror",
+					  MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (ledger->mirror_fd < 0)
+		return;
+	if (!sys_call(SYS_ftruncate, ledger->mirror_fd, SIZE))
+		at = map(SIZE, ledger->mirror_fd);
+	if (sys_failed(at) ||
+	    sys_call(SYS_fcntl, ledger->mirror_fd, F_ADD_SEALS, SEALS)) {
+		sys_call(SYS_close, ledger->mirror_fd);
+		ledger->mirror_fd = -1;
+		return;
+	}
+	ledger->mirror = (struct record *)at;
+	((struct head *)at)->magic = MAGIC;
+	((struct head *)at)->used = 1;
+	while ((record = ledger_next(ledger, &slot)))
+		reflect(ledger, record);
+}
+
+int ledger_mirror(struct ledger *ledger)
+{
+	if (!ledger->mirror)
+		open_mirror(ledger);
+	return ledger->mirror_fd;
+}
+
+static bool is_mirror(int memfd)
+{
+	long seals = sys_call(SYS_fcntl, memfd, F_GET_SEALS);
+	struct stat stat;
+
+	return seals >= 0 && (seals & SEALS) == SEALS &&
+	       !sys_call(SYS_fstat, memfd, &stat) && stat.st_size == SIZE;
+}
+
+int ledger_read(int memfd, struct record **records, size_t *n, size_t *size)
+{
+	const struct record *from;
+	const struct head *head;
+	size_t used, count = 0;
+	long at;
+
+	if (!is_mirror(memfd))
+		return -EINVAL;
+	at = sys_map(0, SIZE, PROT_READ, MAP_SHARED, memfd, 0);
+	if (sys_failed(at))
+		return (int)at;
+	from = (const struct record *)at;
+	head = (const struct head *)at;
+	used = min_u64(head->used, SLOTS);
+	*size = (used + 1) * sizeof(**records);
+	*records = head->magic == MAGIC ? mem_alloc(*size) : NULL;
+	for (size_t i = 1; i < used && *records; i++) {
+		struct record *to = &(*records)[count];
+
+		memcpy(to, &from[i], sizeof(*to));
+		count += to->kind != RECORD_NONE && to->slot == i;
+	}
+	*n = count;
+	sys_unmap((uint64_t)at, SIZE);
+	return *records ? 0 : -EINVAL;
+}
+
+bool ledger_is_empty(const struct ledger *ledger)
+{
+	return ledger->n_freed + 1 == ledger->head->used;
+}
+
+/* What is above the used ones is not there until it is said to be used. */
+void ledger_load(struct ledger *ledger, const struct record *records, size_t n)
+{
+	uint64_t most = 1;
+
+	assert(ledger_is_empty(ledger));
+	ledger->head->used = 1;
+	for (size_t i = 0; i < n; i++)
+		most = max_u64(most, records[i].slot + 1);
+	memset(&ledger->records[1], 0, (most - 1) * sizeof(*records));
+	for (size_t i = 0; i < n; i++)
+		memcpy(&ledger->records[records[i].slot], &records[i],
+		       sizeof(*records));
+	ledger->head->used = most;
+	ledger->n_freed = 0;
+	memset(ledger->live, 0, sizeof(ledger->live));
+	read_again(ledger);
+	for (size_t i = 0; i < n; i++)
+		reflect(ledger, &ledger->records[records[i].slot]);
+}
+
+/* ---- Beginning --------------------------------------------------------------- */
+
 int ledger_open(int memfd, int (*keep)(const char *name, int fd),
 		int (*release)(const char *name), struct ledger **result)
 {
-	uint64_t size = SLOTS * sizeof(struct record);
 	struct ledger *ledger = mem_alloc(sizeof(*ledger));
 	long records = 0, freed = 0;
 	int error = -ENOMEM;
@@ -117,14 +265,15 @@ int ledger_open(int memfd, int (*keep)(const char *name, int fd),
 	_Static_assert(sizeof(struct record) == 128, "a slot");
 	if (!ledger)
 		return error;
-	error = (int)sys_call(SYS_ftruncate, memfd, size);
+	error = (int)sys_call(SYS_ftruncate, memfd, SIZE);
 	if (!error)
-		records = map(size, memfd);
+		records = map(SIZE, memfd);
 	freed = map(SLOTS * sizeof(*ledger->freed), -1);
 	if (error || sys_failed(records) || sys_failed(freed)) {
 		error = error ? error : -ENOMEM;
 		goto err;
 	}
+	ledger->mirror_fd = -1;
 	ledger->records = (struct record *)records;
 	ledger->head = (struct head *)records;
 	ledger->freed = (uint32_t *)freed;
@@ -196,7 +345,7 @@ int ledger_object(struct ledger *ledger, struct object *object)
 	record->of_object.dev = object->dev;
 	record->of_object.ino = object->ino;
 	keep(ledger, 'm', object->id, object->memfd);
-	record_write(record, RECORD_OBJECT);
+	record_write(ledger, record, RECORD_OBJECT);
 	return 0;
 }
 
@@ -244,7 +393,7 @@ int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
 	record->of_space.uid = uid;
 	record->of_space.pid = pid;
 	record->of_space.memory = BUDGET_NONE;
-	record_write(record, RECORD_SPACE);
+	record_write(ledger, record, RECORD_SPACE);
 	return 0;
 }
 
@@ -253,15 +402,20 @@ void ledger_uffd(struct ledger *ledger, uint64_t id, uint32_t slot,
 {
 	if (!ledger)
 		return;
-	if (slot) /* first: who finds the uffd watches that process */
+	if (slot) { /* first: who finds the uffd watches that process */
 		ledger->records[slot].of_space.pid = pid;
+		ledger->records[slot].bits |= RECORD_ATTACHED;
+		reflect(ledger, &ledger->records[slot]);
+	}
 	keep(ledger, 'u', id, uffd);
 }
 
 void ledger_space_memory(struct ledger *ledger, uint32_t slot, uint64_t limit)
 {
-	if (ledger && slot)
-		ledger->records[slot].of_space.memory = limit;
+	if (!ledger || !slot)
+		return;
+	ledger->records[slot].of_space.memory = limit;
+	reflect(ledger, &ledger->records[slot]);
 }
 
 void ledger_space_gone(struct ledger *ledger, uint64_t id, uint32_t slot)
@@ -330,7 +484,7 @@ int ledger_mapping(struct mapping *mapping)
 		record->replaces_serial = ledger->records[before].serial;
 	}
 	describe(mapping, record);
-	record_write(record, RECORD_MAPPING);
+	record_write(ledger, record, RECORD_MAPPING);
 	ledger_drop(ledger, before);
 	mapping->slot = record->slot;
 	return 0;

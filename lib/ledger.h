@@ -17,6 +17,9 @@
  * two mappings of a space overlap, the newer one counts: that is all that a pager
  * killed between two stores can leave.
  *
+ * A mirror of it, in a memfd that nobody but the pager can write to, is for the
+ * guards of its clients (lib/guard.h): the same records, without the tokens.
+ *
  * A pager thread has no ledger (NULL): it dies with its process, and all calls do
  * nothing.
  */
@@ -63,6 +66,7 @@ struct record {
 #define RECORD_SHARED	 0x4
 #define RECORD_GROWING	 0x8
 #define RECORD_ALONE	 0x10
+#define RECORD_ATTACHED	 0x20 /* of a space: its process is there */
 
 struct ledger;
 
@@ -72,6 +76,17 @@ struct ledger;
  */
 int ledger_open(int memfd, int (*keep)(const char *name, int fd),
 		int (*release)(const char *name), struct ledger **ledger);
+
+/* The mirror, which is kept from now on; the ledger's own. -1: it cannot be had. */
+int ledger_mirror(struct ledger *ledger);
+
+/* Of the mirror @memfd, another pager's perhaps: a copy of its records, which is
+   mem_alloc's of *@size bytes; believe nothing of it. -EINVAL: it is no mirror. */
+int ledger_read(int memfd, struct record **records, size_t *n, size_t *size);
+
+/* Has it no record? Then it can have others: at their slots, all or none. */
+bool ledger_is_empty(const struct ledger *ledger);
+void ledger_load(struct ledger *ledger, const struct record *records, size_t n);
 
 /* Its records, from *@slot on; NULL: no more. */
 const struct record *ledger_next(struct ledger *ledger, uint32_t *slot);

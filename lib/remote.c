@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "guard.h"
 #include "io.h"
 #include "lock.h"
 #include "pager.h"
@@ -26,7 +27,8 @@ struct connection {
 static struct connection connections[CONNECTIONS];
 static struct sockaddr_un address; /* [c] while connected */
 static socklen_t address_size;
-static uint64_t token[2]; /* likewise */
+static char address_text[sizeof(address.sun_path) + 1]; /* likewise */
+static uint64_t token[2];				/* likewise */
 
 /* Held while a connection is opened: a fork sees all there are. */
 static struct lock opening;
@@ -134,7 +136,7 @@ static int converse(struct connection *connection, struct exchange *exchange)
 
 /* ---- Connections ---------------------------------------------------------------- */
 
-static int open_socket(void)
+int remote_connect(void)
 {
 	int fd = (int)sys_call(SYS_socket, AF_UNIX,
 			       SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -158,7 +160,7 @@ static int introduce(struct connection *connection, struct exchange *exchange)
 	int error = 0;
 
 	for (int i = 0; i < TRIES; i++) {
-		int fd = open_socket();
+		int fd = remote_connect();
 
 		if (fd < 0)
 			return fd;
@@ -298,7 +300,8 @@ static void take_memfd(struct message *message, struct exchange *exchange)
 	}
 }
 
-static int call_by(struct connection *connection, struct message *message)
+static int call_by(struct connection *connection, struct message *message,
+		   bool again)
 {
 	struct exchange exchange;
 	int n;
@@ -306,6 +309,7 @@ static int call_by(struct connection *connection, struct message *message)
 	exchange.bytes = NULL;
 	exchange.size = 0;
 	wire_ask(message, &exchange.request);
+	exchange.request.flags = again ? WIRE_AGAIN : 0;
 	set_fds(message, &exchange);
 	set_room(message, &exchange);
 	n = converse(connection, &exchange);
@@ -318,27 +322,81 @@ static int call_by(struct connection *connection, struct message *message)
 	return message->result;
 }
 
-/* A signal handler that forks must not do so between a request and its answer:
-   in the child the connection is another one. */
+/* To join failed, as wmapd is gone, or the next does not know us yet. */
+static bool leads_nowhere(int error)
+{
+	return error == -ECONNREFUSED || error == -ENOENT ||
+	       (error == -EPROTO && guard_searches());
+}
+
+/* By one of the process's connections. -ENOTCONN: it, and another that was opened
+   in its place perhaps, leads nowhere. */
+static int call_once(struct message *message, bool again)
+{
+	struct connection *connection = take();
+	int error = connection->fd < 0 ? join(connection) : 0;
+
+	if (leads_nowhere(error))
+		error = -ENOTCONN;
+	if (!error)
+		error = call_by(connection, message, again);
+	if (error == -ENOTCONN)
+		hang_up(connection);
+	release(connection);
+	return error;
+}
+
+/*
+ * Hung up on, a call is made once more by another connection, and then when the
+ * guard has found another wmapd.
+ *
+ * A signal handler that forks must not do so between a request and its answer:
+ * in the child the connection is another one.
+ */
 int remote_call(struct message *message)
 {
-	struct connection *connection;
+	uint32_t round = guard_round();
 	uint64_t signals;
 	int error;
 
 	lock_signals_block(&signals);
-	connection = take();
-	error = connection->fd < 0 ? join(connection) : 0;
-	if (!error)
-		error = call_by(connection, message);
+	error = call_once(message, false);
 	if (error == -ENOTCONN)
-		hang_up(connection);
-	release(connection);
+		error = call_once(message, true);
+	while (error == -ENOTCONN && guard_wait(round)) {
+		round = guard_round();
+		error = call_once(message, true);
+	}
 	lock_signals_restore(signals);
 	/* It has its own now. */
 	if (message->kind == MESSAGE_MAP && message->map.file >= 0)
 		store_file_close(message->map.file);
 	return error;
+}
+
+/* ---- For the guard ---------------------------------------------------------------- */
+
+void remote_token(uint64_t to[2])
+{
+	memcpy(to, token, sizeof(token));
+}
+
+char *remote_address(void)
+{
+	return address_text;
+}
+
+void remote_unguard(void)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_UNGUARD },
+	};
+	struct connection *connection = take();
+
+	if (connection->fd >= 0)
+		converse(connection, &exchange);
+	close_got(&exchange);
+	release(connection);
 }
 
 /* ---- Beginning and end ---------------------------------------------------------- */
@@ -352,6 +410,7 @@ static int parse_address(const char *text)
 	if (!length || length >= sizeof(address.sun_path))
 		return -EINVAL;
 	memcpy(address.sun_path, text, length);
+	memcpy(address_text, text, length + 1);
 	address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
 				   length + (*text != '@'));
 	if (*text == '@')
@@ -548,18 +607,37 @@ int remote_attach(int uffd, const struct hints **hints)
 
 /* ---- Fork ------------------------------------------------------------------------ */
 
+static int ask_fork_once(struct exchange *exchange)
+{
+	struct connection *connection = take();
+	int n = connection->fd < 0 ? join(connection) : 0;
+
+	if (leads_nowhere(n))
+		n = -ENOTCONN;
+	if (!n)
+		n = converse(connection, exchange);
+	if (n == -ENOTCONN)
+		hang_up(connection);
+	release(connection);
+	return n;
+}
+
 static int ask_fork(bool *private)
 {
 	struct exchange exchange = {
 		.request = { .magic = WIRE_MAGIC, .kind = WIRE_FORK },
 	};
-	struct connection *connection = take();
-	int n = connection->fd < 0 ? join(connection) : 0;
+	uint32_t round = guard_round();
+	int n;
 
 	spare_give();
-	if (!n)
-		n = converse(connection, &exchange);
-	release(connection);
+	n = ask_fork_once(&exchange);
+	if (n == -ENOTCONN)
+		n = ask_fork_once(&exchange);
+	while (n == -ENOTCONN && guard_wait(round)) {
+		round = guard_round();
+		n = ask_fork_once(&exchange);
+	}
 	if (n < 0)
 		return n;
 	if (exchange.reply.result)

@@ -41,6 +41,18 @@ void remote_fd_yield(int fd);
 /* As client_call; -ENOTCONN: wmapd is gone, and nobody brings it back. */
 int remote_call(struct message *message);
 
+/* ---- For the guard ----------------------------------------------------------- */
+
+/* Another connection, of nobody yet. -ECONNREFUSED, -ENOENT: nobody listens. */
+int remote_connect(void);
+
+/* What this process is known by there; and where that is, as a text. */
+void remote_token(uint64_t to[2]);
+char *remote_address(void);
+
+/* Have the guard's connection hung up. */
+void remote_unguard(void);
+
 /* ---- Moving out: moveout.c has the plan ------------------------------------- */
 
 struct mapping;

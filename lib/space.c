@@ -146,6 +146,14 @@ static void take_out(struct space *space, const struct mapping *mapping)
 	memmove(entry, entry + 1, (space->n - at) * sizeof(*entry));
 }
 
+static void show(const struct mapping *mapping, int by)
+{
+	struct space *space = mapping->space;
+
+	if (space->shows)
+		space->shows(space, mapping, by);
+}
+
 int space_add(struct space *space, struct mapping *mapping)
 {
 	int error = reserve(space);
@@ -172,6 +180,7 @@ int space_add(struct space *space, struct mapping *mapping)
 	if (!mapping->object->pager)
 		budget_adopt(space->pager, mapping->object,
 			     mapping_share(mapping));
+	show(mapping, 1);
 	return 0;
 }
 
@@ -179,6 +188,7 @@ static void free_mapping(struct mapping *mapping)
 {
 	struct object *object = mapping->object;
 
+	show(mapping, -1);
 	ahead_forget(mapping);
 	if (object->memfd < 0)
 		swapout_forget(object, 0, UINT64_MAX);
@@ -293,6 +303,7 @@ int space_split(struct mapping *mapping, uint64_t address)
 	insert(mapping->space, upper);
 	list_add(&upper->object->mappings, &upper->of_object);
 	share_get(upper->part);
+	show(upper, 1);
 	upper->n_loaded = count_loaded(upper);
 	mapping->n_loaded -= upper->n_loaded;
 	return 0;

@@ -66,6 +66,7 @@ struct mapping {
 	bool tracked;
 	bool exact;	  /* each first touch is a message */
 	bool replayed;	  /* or nothing is known to be (replay.h) */
+	bool refused;	  /* its memory is lost: SIGBUS */
 	bool closing;	  /* stores are held until it is unmapped, or not */
 	struct list held; /* fault.link */
 	bool moving;	  /* its memory is not there yet (books_change.c) */
@@ -108,14 +109,18 @@ struct space {
 	bool more_due;
 	void (*over)(struct space *space); /* of who waits for more to come */
 	bool home;			   /* the pager's own process's */
-	uint32_t process; /* its number; 0: home, or unknown */
+	uint32_t process;		   /* its number; 0: home, or unknown */
 	bool foreign; /* of another user than the pager's */
 	unsigned features;
 	int pagemap; /* of this process: what of its memory is in use; or -1 */
 	int sigbus;  /* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;
 	size_t n, room;
-	struct share share;	 /* of the budget */
+	struct share share; /* of the budget */
+	/* Unless NULL: one mapping more, or less (-1), of this object. */
+	void (*shows)(struct space *space, const struct mapping *mapping,
+		      int by);
+	void *owner;		 /* whose that function is */
 	struct ledger *ledger;	 /* its pager's, or NULL */
 	uint64_t id;		 /* in the ledger */
 	uint32_t slot;		 /* there */

@@ -203,6 +203,25 @@ long sys_map(uint64_t address, uint64_t length, int prot, int flags, int fd,
 	return sys_call(SYS_mmap, address, length, prot, flags, fd, offset);
 }
 
+/* ThreadSanitizer says itself where memory may be. */
+#ifndef __SANITIZE_THREAD__
+#define ASIDE	    ((uint64_t)0x200000000000)
+#define ASIDE_PAGES ((uint64_t)1 << 32)
+#else
+#define ASIDE	    0
+#define ASIDE_PAGES 1
+#endif
+
+long sys_map_aside(uint64_t length)
+{
+	uint64_t number = 0;
+
+	sys_call(SYS_getrandom, &number, sizeof(number), 0);
+	return sys_map(ASIDE + number % ASIDE_PAGES * PAGE, length,
+		       PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
 int sys_unmap(uint64_t address, uint64_t length)
 {
 	return (int)sys_call(SYS_munmap, address, length);

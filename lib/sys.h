@@ -108,6 +108,9 @@ static inline bool sys_failed(long result)
 
 long sys_map(uint64_t address, uint64_t length, int prot, int flags, int fd,
 	     uint64_t offset);
+/* Memory for ourselves, where no program looks for free addresses: what one has
+   just unmapped it may want back. */
+long sys_map_aside(uint64_t length);
 int sys_unmap(uint64_t address, uint64_t length);
 int sys_protect(uint64_t address, uint64_t length, int prot);
 

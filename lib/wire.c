@@ -71,21 +71,25 @@ static bool move_ok(const struct wire_request *request)
 	       is_bool(args[3]);
 }
 
-/* As remote_adopt_mapping writes it. */
-static bool adopt_ok(const struct wire_request *request)
+bool wire_mapping_ok(uint64_t address, uint64_t length, const uint64_t *args)
 {
-	const uint64_t *args = request->args;
-	uint64_t flags = args[2], grain = args[3],
-		 end = page_up(request->length);
+	uint64_t flags = args[2], grain = args[3], end = page_up(length);
 	bool shared = flags & WMAP_SHARED, private = flags & WMAP_PRIVATE;
 
-	return is_range(request->address, request->length, false) &&
+	return is_range(address, length, false) &&
 	       args[0] < OBJECT_MAX / PAGE &&
 	       end / PAGE <= OBJECT_MAX / PAGE - args[0] &&
 	       !(args[1] & ~(uint64_t)PROTS) && !(flags & ~(uint64_t)FLAGS) &&
 	       shared != private && grain && grain <= GRAIN_MAX / PAGE &&
-	       !(grain & (grain - 1)) && args[4] && args[4] <= DEADLINE_MAX &&
-	       args[5] <= WIRE_BITS && is_memory(args[7]);
+	       !(grain & (grain - 1)) && args[4] && args[4] <= DEADLINE_MAX;
+}
+
+/* As remote_adopt_mapping writes it. */
+static bool adopt_ok(const struct wire_request *request)
+{
+	return wire_mapping_ok(request->address, request->length,
+			       request->args) &&
+	       request->args[5] <= WIRE_BITS && is_memory(request->args[7]);
 }
 
 static bool file_ok(const struct wire_request *request)
@@ -145,7 +149,14 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_HINTS:
 	case WIRE_REPLACE:
 	case WIRE_MOVE_IN:
+	case WIRE_GUARD:
+	case WIRE_UNGUARD:
+	case WIRE_HANDED:
 		return true;
+	case WIRE_RESCUE:
+		return args[0] || n_fds == 1;
+	case WIRE_HAND:
+		return args[0] && is_bool(args[1]);
 	case WIRE_SPACES:
 		return args[0] <= INT32_MAX;
 	case WIRE_MAPPINGS:
@@ -166,6 +177,10 @@ static unsigned fds_of(unsigned kind, unsigned n_fds)
 		return n_fds <= 1 ? n_fds : 0; /* map_ok looks closer */
 	case WIRE_ADOPT_OBJECT:
 		return n_fds == 3 ? 3 : 2;
+	case WIRE_HAND:
+		return n_fds == 2 ? 2 : 1;
+	case WIRE_RESCUE:
+		return n_fds == 3 ? 3 : 1;
 	case WIRE_HELLO:
 	case WIRE_ATTACH:
 	case WIRE_ADOPT_MAPPING:

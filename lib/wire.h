@@ -25,6 +25,15 @@
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd
  *   FILE_*     the file, as proof
+ *   GUARD      as JOIN             the ledger's mirror, the hints, the uffd; then,
+ *                                  unasked: KEEP and DROP (below)
+ *   UNGUARD                        nothing; its process's guard is hung up on
+ *   RESCUE     uffd, mirror, hints 0: hand over what you have; after HANDED a
+ *                                  RESTARTED comes when all is served again.
+ *                                  Without a mirror: -EAGAIN until another has
+ *                                  brought one
+ *   HAND       memfd, file if any
+ *   HANDED                         that was all of this process
  *   SPACES                         what wmap ps shows, process by process
  *   MAPPINGS                       of one of them: as LIST
  *   all else   as in message.h     likewise; LIST, STATS, RESIDENCY with bytes
@@ -58,6 +67,11 @@ enum {
 	WIRE_ADOPT_MAPPING,
 	WIRE_MAPPINGS, /* of one of those that SPACES told of */
 	WIRE_REPLACE,  /* make room for a successor: wmapd --replace */
+	WIRE_GUARD,    /* a guard's connection: lib/guard.h */
+	WIRE_UNGUARD,
+	WIRE_RESCUE, /* of id args[0], whose token is args[1], args[2] */
+	WIRE_HAND,   /* object args[0]; args[1]: its file is open for writing */
+	WIRE_HANDED,
 	WIRE_KINDS
 };
 
@@ -69,6 +83,11 @@ enum { WIRE_PAGE_NONE, WIRE_PAGE_CLEAN, WIRE_PAGE_DIRTY, WIRE_PAGE_ERROR };
 
 /* flags of a reply: it answers nothing, but says that a new pager is there. */
 #define WIRE_RESTARTED 0x1
+
+/* likewise: a guard's process shows object args[0] from now on, whose memfd and
+   file (args[1]: for writing) come with it; or does not any more. */
+#define WIRE_KEEP 0x2
+#define WIRE_DROP 0x4
 
 struct wire_request {
 	uint32_t magic;
@@ -142,6 +161,9 @@ struct wire_space {
  */
 int wire_parse(const void *bytes, size_t size, unsigned n_fds,
 	       struct wire_request *request);
+
+/* Is this what a mapping can be? @args: first, prot, flags, grain, deadline. */
+bool wire_mapping_ok(uint64_t address, uint64_t length, const uint64_t *args);
 
 /* The client's side: what goes out, what came back. */
 void wire_ask(const struct message *message, struct wire_request *request);

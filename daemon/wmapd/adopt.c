@@ -68,14 +68,6 @@ static int take_state(void *context, uint64_t at, unsigned char byte)
 	return 0;
 }
 
-/* Is it memory that stays as large as it is? */
-static bool is_memory(int memfd)
-{
-	int seals = fcntl(memfd, F_GET_SEALS);
-
-	return seals >= 0 && seals & F_SEAL_SHRINK;
-}
-
 static int find_file(struct server *server, int fd, struct stat *stat,
 		     bool *writable)
 {
@@ -166,7 +158,7 @@ int session_adopt_object(struct session *session, uint64_t number, int *fds,
 	int error;
 
 	if (session && session->embryo && !session->space->foreign &&
-	    is_memory(fds[0])) {
+	    request_is_memory(fds[0])) {
 		error = adopt_object(session, number, fds, n_fds);
 		close(fds[1]);
 		return error;

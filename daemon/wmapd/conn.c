@@ -40,6 +40,7 @@ void conn_close(struct conn *conn)
 		return;
 	conn->closed = true;
 	telling_forget(conn);
+	rescue_forget(conn);
 	loop_unwatch(conn->server->pager->loop, &conn->watch, is_gone);
 	if (conn->session)
 		session_leave(conn);

@@ -19,6 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "../notify.h"
 #include "books.h"
 #include "mem.h"
 #include "sys.h"
@@ -45,7 +46,7 @@ static void link_of(int fd, char *name, size_t size)
 
 /* A uffd that is ready (waking nobody is EINVAL before UFFDIO_API), and that
    reading does not wait on. */
-static int check_uffd(int fd)
+int request_check_uffd(int fd)
 {
 	struct uffdio_range nobody = { .start = (uint64_t)1 << 40,
 				       .len = PAGE };
@@ -60,6 +61,13 @@ static int check_uffd(int fd)
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	return 0;
+}
+
+bool request_is_memory(int memfd)
+{
+	int seals = fcntl(memfd, F_GET_SEALS);
+
+	return seals >= 0 && seals & F_SEAL_SHRINK;
 }
 
 /* What to map: a regular file that may be read, and can be written in the middle. */
@@ -131,6 +139,20 @@ static int open_own(int *fd, int flags)
 	close(*fd);
 	*fd = own;
 	return 0;
+}
+
+int request_check_file(int *fd, struct stat *stat)
+{
+	int error, flags = fcntl(*fd, F_GETFL);
+
+	if (flags < 0 || fstat(*fd, stat) != 0)
+		return -errno;
+	if (!S_ISREG(stat->st_mode))
+		return -ENODEV;
+	error = check_mappable(flags);
+	if (!error)
+		error = check_kind(*fd);
+	return error ? error : open_own(fd, flags);
 }
 
 /* ---- Messages -------------------------------------------------------------------- */
@@ -256,22 +278,18 @@ static int take_file(struct message *message, int *file)
 	struct stat stat;
 	int error, flags = fcntl(fd, F_GETFL);
 
-	if (flags < 0 || fstat(fd, &stat) != 0)
-		return -errno;
-	if (!S_ISREG(stat.st_mode))
-		return -ENODEV;
 	if (message->kind != MESSAGE_MAP) {
+		if (flags < 0 || fstat(fd, &stat) != 0)
+			return -errno;
+		if (!S_ISREG(stat.st_mode))
+			return -ENODEV;
 		message->file.dev = stat.st_dev;
 		message->file.ino = stat.st_ino;
 		if (message->kind == MESSAGE_FILE_LENGTH)
 			message->file.length = (uint64_t)stat.st_size;
 		return check_proof(message, flags);
 	}
-	error = check_mappable(flags);
-	if (!error)
-		error = check_kind(fd);
-	if (!error)
-		error = open_own(file, flags);
+	error = request_check_file(file, &stat);
 	if (error)
 		return error;
 	message->map.dev = stat.st_dev;
@@ -348,7 +366,7 @@ static void welcome(struct conn *conn)
 static void hello(struct conn *conn, int uffd, bool again)
 {
 	struct session *session;
-	int error = conn->session ? -EPROTO : check_uffd(uffd);
+	int error = conn->session ? -EPROTO : request_check_uffd(uffd);
 
 	if (again && conn->session && !conn->session->embryo) {
 		close(uffd);
@@ -399,17 +417,21 @@ static void join(struct conn *conn, const struct wire_request *request,
 	int error = -EPROTO;
 
 	session = session_find(conn->server, conn->uid, request->args);
-	if (session && again && conn->session == session)
+	if (session && conn->session == session &&
+	    (again || request->kind == WIRE_GUARD))
 		error = 0;
 	else if (session && !conn->session)
 		error = session_take(session, conn);
-	answer(conn, error);
+	if (!error && request->kind == WIRE_GUARD)
+		guarded_by(conn);
+	else
+		answer(conn, error);
 }
 
 static void attach(struct conn *conn, int uffd, pid_t pid, bool again)
 {
 	struct session *session = conn->session;
-	int error = check_uffd(uffd);
+	int error = request_check_uffd(uffd);
 
 	if (again && session && !session->embryo) {
 		close(uffd);
@@ -577,7 +599,7 @@ static void make_room_for_another(struct conn *conn)
 	bool may = conn->uid == geteuid() || conn->uid == 0;
 	int error = may ? 0 : -EPERM;
 
-	if (!error && !conn->server->ledger)
+	if (!error && !notify_is_heard())
 		error = -EOPNOTSUPP;
 	answer(conn, error);
 	if (!error)
@@ -592,12 +614,18 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 	int fd = n_fds ? fds[0] : -1;
 	bool again = request->flags & WIRE_AGAIN;
 
+	if (rescue_handle(conn, request, fds, n_fds, pid))
+		return;
 	switch ((unsigned)request->kind) {
 	case WIRE_HELLO:
 		hello(conn, fd, again);
 		break;
 	case WIRE_JOIN:
+	case WIRE_GUARD:
 		join(conn, request, again);
+		break;
+	case WIRE_UNGUARD:
+		guarded_no_more(conn);
 		break;
 	case WIRE_ATTACH:
 		attach(conn, fd, pid, again);

@@ -168,10 +168,11 @@ struct account *server_account(struct server *server, uid_t uid)
 /* Memory that outlives us. */
 static int memory_open(const char *name)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC);
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0 || fchmod(fd, 0600) != 0)
 		return -errno;
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
 	notify_store(name, fd);
 	return fd;
 }
@@ -193,14 +194,13 @@ static void hint_reset(struct hints *hints)
 		atomic_store(&hints->files[i], ANY_FILE);
 }
 
-static int show_hints(struct server *server)
-{
-	size_t size = page_up(sizeof(*server->shown));
-	void *at = MAP_FAILED;
+#define HINTS_SIZE page_up(sizeof(struct hints))
 
-	if (ftruncate(server->hints, (off_t)size) == 0)
-		at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			  server->hints, 0);
+static int map_hints(struct server *server)
+{
+	void *at = mmap(NULL, HINTS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			server->hints, 0);
+
 	if (at == MAP_FAILED)
 		return -errno;
 	server->shown = at;
@@ -208,11 +208,53 @@ static int show_hints(struct server *server)
 	return 0;
 }
 
-/* Who is supervised by nobody needs no ledger. */
+static int show_hints(struct server *server)
+{
+	if (ftruncate(server->hints, (off_t)HINTS_SIZE) != 0)
+		return -errno;
+	return map_hints(server);
+}
+
+/* Clients have it to be read only; it is this user's. */
+static int open_hints(int fd)
+{
+	char path[32];
+	struct stat stat;
+	int own;
+
+	if (fd < 0 || !request_is_memory(fd) || fstat(fd, &stat) != 0 ||
+	    (uint64_t)stat.st_size != HINTS_SIZE)
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, O_RDWR | O_CLOEXEC);
+	return own < 0 ? -errno : own;
+}
+
+void server_show_hints(struct server *server, int hints)
+{
+	int own = open_hints(hints), before = server->hints;
+	struct hints *shown = server->shown;
+
+	if (hints >= 0)
+		close(hints);
+	hint_reset(shown);
+	if (own < 0)
+		return;
+	server->hints = own;
+	if (map_hints(server)) {
+		server->hints = before;
+		close(own);
+		return;
+	}
+	munmap(shown, HINTS_SIZE);
+	close(before);
+	server->pager->hints = server->shown;
+	notify_remove("hints");
+	notify_store("hints", own);
+}
+
 static int open_ledger(struct server *server, int ledger)
 {
-	if (!notify_is_heard())
-		return 0;
 	if (ledger < 0)
 		ledger = memory_open("ledger");
 	if (ledger < 0)
@@ -252,6 +294,7 @@ int server_create(int listen, int hints, int ledger, struct server *server)
 	telling_open(server);
 	list_init(&server->accounts);
 	server->accept.run = accept_more;
+	rescue_open(server);
 	server->descriptors = descriptors();
 	server->hints = hints >= 0 ? hints : memory_open("hints");
 	if (server->hints < 0)
@@ -277,15 +320,21 @@ int server_create(int listen, int hints, int ledger, struct server *server)
 	return loop_watch(server->pager->loop, &server->listen);
 }
 
-void server_run(struct server *server)
+void server_shown(struct server *server)
 {
 	hint(server->shown, -ANY_FILE);
+}
+
+void server_run(struct server *server)
+{
+	server_shown(server);
 	pager_run(server->pager);
 }
 
 void server_ended_one(struct server *server)
 {
-	if (server->ending && list_empty(&server->sessions))
+	if (server->ending && list_empty(&server->sessions) &&
+	    !rescue_is_under_way(server))
 		server->pager->stopping = true;
 }
 

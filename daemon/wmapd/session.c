@@ -47,6 +47,7 @@ void session_put(struct session *session)
 	if (--session->references)
 		return;
 	obituary_end(session);
+	guarded_end(session);
 	telling_add(&server->past, &space->stats);
 	list_del(&session->link);
 	space->account->n_sessions--;
@@ -189,6 +190,8 @@ void session_leave(struct conn *conn)
 	struct session *session = conn->session;
 
 	conn->session = NULL;
+	if (session->guard == conn)
+		guarded_end(session);
 	ledger_conn_gone(session->server->ledger, session->space->id,
 			 conn->number);
 	list_del(&conn->link);
@@ -258,6 +261,7 @@ static int create(struct server *server, uid_t uid, pid_t pid,
 		return error;
 	}
 	session->space->ledger = server->ledger;
+	guarded_open(session);
 	*result = session;
 	return 0;
 }

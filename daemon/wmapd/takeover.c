@@ -11,6 +11,8 @@
  * request by its sender, which is told (wire.h). tests/spin/handover.pml is this
  * as a model.
  *
+ * Without a keeper the same comes from the clients' hands (rescue.c).
+ *
  * What is in a memfd of which a mapping may have stored counts as changed. What
  * is nobody's any more is let go of.
  */
@@ -168,11 +170,11 @@ static int adopt_object(struct all *all, const struct record *record,
 {
 	struct list *taken = all->taken;
 	int memfd = find_by_id(taken, 'm', record->id), file, error = 0;
-	bool dirty = was_stored_to(all, record->id);
 	struct wmap_store *store = NULL;
 	struct object *object;
 	uint64_t opened;
 	int64_t length;
+	bool dirty;
 
 	if (memfd < 0)
 		return -ENOENT;
@@ -183,6 +185,7 @@ static int adopt_object(struct all *all, const struct record *record,
 		close(memfd);
 		return error;
 	}
+	dirty = was_stored_to(all, record->id) && (!store || store->writable);
 	error = object_adopt(store, memfd, dirty, &object);
 	wmap_store_put(store); /* the object has it, if there is one */
 	if (error)
@@ -308,12 +311,42 @@ static int plain_object(const struct record *record, struct object **object)
 	return error;
 }
 
+/* What only a client that lies has (rescue.c). */
+static int check(const struct mapping *mapping)
+{
+	const struct object *object = mapping->object;
+	bool stores = mapping->shared &&
+		      books_tracks(object, mapping->prot, mapping->flags);
+
+	if (object->store && !object->store->writable &&
+	    (mapping->may_write || mapping->tracked))
+		return -EACCES;
+	return stores && !mapping->tracked ? -EINVAL : 0;
+}
+
+/* Without what it shows it shows nothing but SIGBUS. */
+static int find_object(struct all *all, const struct record *record,
+		       struct mapping *mapping)
+{
+	struct object *object = object_of(all, record->object);
+
+	mapping->object = object ? object_get(object) : NULL;
+	if (!object && !record->object)
+		return plain_object(record, &mapping->object);
+	if (object && !check(mapping))
+		return object_reach(object, mapping_end_page(mapping));
+	if (object)
+		object_put(object);
+	mapping->refused = true;
+	mapping->tracked = mapping->may_write = false;
+	return plain_object(record, &mapping->object);
+}
+
 static int adopt_mapping(struct all *all, struct record *record)
 {
 	struct space *space = space_of(all, record->id);
 	struct mapping *mapping;
-	struct object *object;
-	int error = 0;
+	int error;
 
 	if (!space || is_replaced(all, record) || !trim(space, record)) {
 		ledger_drop(all->server->ledger, record->slot);
@@ -323,22 +356,19 @@ static int adopt_mapping(struct all *all, struct record *record)
 	if (!mapping)
 		return -ENOMEM;
 	fill_in(mapping, record);
-	object = object_of(all, record->object);
-	if (object)
-		object_get(object);
-	else if (!record->object)
-		error = plain_object(record, &object);
-	else
-		error = -ENOENT;
+	error = find_object(all, record, mapping);
+	if (!error)
+		error = space_add(space, mapping);
 	if (error) {
+		if (mapping->object)
+			object_put(mapping->object);
 		mem_free(mapping, sizeof(*mapping));
+		ledger_drop(all->server->ledger, record->slot);
 		return error;
 	}
-	mapping->object = object;
-	error = space_add(space, mapping);
-	if (error)
-		return error;
 	view_touched_any(mapping->view);
+	if (mapping->refused)
+		return -ENODATA;
 	return share_bound_mapping(mapping, record->of_mapping.memory);
 }
 
@@ -384,7 +414,7 @@ static void tell(struct session *session)
 
 /* Sessions whose process has ended meanwhile hear it from their connections;
    those that had none left from us. */
-static void resume(struct server *server)
+void takeover_resume(struct server *server)
 {
 	list_for_each(session, &server->sessions, struct session, link) {
 		wake(session->space);
@@ -395,7 +425,7 @@ static void resume(struct server *server)
 	}
 }
 
-int takeover(struct server *server, struct list *taken)
+int takeover_adopt(struct server *server, struct list *taken)
 {
 	struct all all = { .server = server, .taken = taken };
 	int error = read_records(&all);
@@ -415,6 +445,5 @@ int takeover(struct server *server, struct list *taken)
 	free(all.records);
 	free(all.objects);
 	let_go(taken);
-	resume(server);
 	return error;
 }

@@ -32,6 +32,7 @@ struct options {
 	int ready_fd;	     /* or -1 */
 	bool alone;	     /* without a keeper */
 	bool replace;	     /* another one, and end */
+	bool rescue;	     /* guards will come */
 	bool unconfined;
 };
 
@@ -43,7 +44,7 @@ static const char help[] =
 	"                   default: $XDG_RUNTIME_DIR/wmap.sock, for root\n"
 	"                   /run/wmap.sock; or as started by systemd\n"
 	"  --alone          without a keeper, that starts another one if this one\n"
-	"                   is killed: its clients then wait for ever\n"
+	"                   is killed: its clients then do\n"
 	"  --replace        have the wmapd that listens there make room for what is\n"
 	"                   installed now, which goes on with its clients\n"
 	"  --private        end when told to and no client is left\n"
@@ -77,6 +78,7 @@ static void options_read(int argc, char **argv, struct options *options)
 		{ "orphans", required_argument, NULL, 'o' },
 		{ "alone", no_argument, NULL, 'a' },
 		{ "replace", no_argument, NULL, 'R' },
+		{ "rescue", no_argument, NULL, 'g' },
 		{ "ready-fd", required_argument, NULL, 'r' },
 		{ "metrics", required_argument, NULL, 'm' },
 		{ "no-seccomp", no_argument, NULL, 'S' },
@@ -99,6 +101,9 @@ static void options_read(int argc, char **argv, struct options *options)
 			break;
 		case 'R':
 			options->replace = true;
+			break;
+		case 'g':
+			options->rescue = true;
 			break;
 		case 'a':
 			options->alone = true;
@@ -418,8 +423,10 @@ static int start(struct server *server, struct signals *signals,
 		start_recording(server->pager, received->journal);
 		start_replaying(server->pager, received->recording);
 	}
-	if (!error && server->ledger)
-		error = takeover(server, &received->rest);
+	if (!error)
+		error = takeover_adopt(server, &received->rest);
+	if (!error)
+		takeover_resume(server);
 	if (error)
 		say("cannot start: %s", strerror(-error));
 	return error;
@@ -467,6 +474,8 @@ int main(int argc, char **argv)
 	if (start(&server, &signals, &received))
 		return 1;
 	server.report = options.private ? getenv("WMAP_REPORT") : NULL;
+	if (options.rescue)
+		rescue_expect(&server);
 	server.pager->refusing = options.orphans &&
 				 !strcmp(options.orphans, "sigbus");
 	if (options.metrics && !metrics_start(&server, options.metrics))

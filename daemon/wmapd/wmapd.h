@@ -10,6 +10,9 @@
  *   conn       packets: one request at a time, its answer
  *   session    one client process: its space, its connections, its end
  *   request    what each kind of request does
+ *   guarded    what the guards of its clients hold
+ *   takeover   what its keeper has of a predecessor
+ *   rescue     what the guards have, if there is no keeper any more
  *   telling    what wmap ps asks: who is served, and how
  *   obituary   what wmap run shall know of who does not tell it
  *   metrics    the same in sums, for Prometheus; a thread, and off by default
@@ -25,6 +28,7 @@
 #define WMAPD_H
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "internal.h"
@@ -38,6 +42,21 @@
 #define MAPPINGS_MAX  65536
 #define SESSIONS_MAX  2048
 #define STRANGERS_MAX 256 /* of all users */
+
+struct record;
+
+/* rescue.c's own. */
+struct rescue {
+	bool expected; /* guards will come: nobody else is heard until then */
+	bool going;    /* one has come */
+	int mirror, hints; /* the predecessor's, or -1 */
+	struct record *records;
+	size_t n, size;
+	struct list taken;  /* struct taken: as a keeper has them */
+	struct list comers; /* the guards that have come */
+	struct timer timer;
+	uint64_t until;
+};
 
 struct server {
 	struct pager *pager;
@@ -62,6 +81,7 @@ struct server {
 	struct list asked;	/* conn.asked: those who wait to be told */
 	struct timer tell;
 	uint64_t tell_at; /* not before */
+	struct rescue rescue;
 };
 
 struct session {
@@ -82,9 +102,11 @@ struct session {
 	bool embryo; /* of a fork: no process is attached yet */
 	bool ending;
 	struct message end;
-	uint64_t died;	     /* ns, if its obituary is written; else 0 */
-	uint64_t obituaries; /* mappings in it */
-	struct list adopted; /* objects that moved in, until ATTACH */
+	uint64_t died;		 /* ns, if its obituary is written; else 0 */
+	uint64_t obituaries;	 /* mappings in it */
+	struct list adopted;	 /* objects that moved in, until ATTACH */
+	struct conn *guard;	 /* of conns, or NULL */
+	struct guarded *guarded; /* what it holds: guarded.c's own */
 	struct list
 		promises; /* of FILE_WRITTEN, by those who said FILE_WRITING */
 	uint64_t promised;
@@ -110,6 +132,8 @@ struct conn {
 	struct post again; /* look for another request */
 	struct list asked; /* server.asked, with the question */
 	struct wire_request question;
+	struct comer *comer;   /* rescue.c's, or NULL */
+	struct parked *parked; /* likewise */
 };
 
 /* ---- conn.c ---------------------------------------------------------------- */
@@ -134,7 +158,6 @@ void session_get(struct session *session);
 void session_put(struct session *session);
 
 /* A predecessor's; its uffd comes later. */
-struct record;
 int session_adopt(struct server *server, const struct record *record,
 		  struct session **session);
 
@@ -169,11 +192,32 @@ void session_adopted(struct session *session);
 /* The embryo's process is there. */
 int session_attach(struct session *session, pid_t pid, int uffd);
 
+/* ---- guarded.c -------------------------------------------------------------- */
+
+/* Before its space shows anything. */
+void guarded_open(struct session *session);
+
+/* It has no guard any more. */
+void guarded_end(struct session *session);
+
+/* GUARD and UNGUARD; the connection is of a session, for the former. */
+void guarded_by(struct conn *conn);
+void guarded_no_more(struct conn *conn);
+
 /* ---- request.c ------------------------------------------------------------- */
 
 /* @fds are the request's, taken over. The answer comes by conn_answer. */
 void request_handle(struct conn *conn, const struct wire_request *request,
 		    int *fds, unsigned n_fds, pid_t pid);
+
+/* Is it a uffd that can be read? */
+int request_check_uffd(int fd);
+
+/* Is it memory that stays as large as it is? */
+bool request_is_memory(int memfd);
+
+/* A file that may be mapped; *@fd is our own description of it afterwards. */
+int request_check_file(int *fd, struct stat *stat);
 
 /* ---- telling.c ------------------------------------------------------------- */
 
@@ -217,8 +261,25 @@ struct taken {
 	int fd;
 };
 
-/* All that a predecessor served is served on; @taken is empty then. */
-int takeover(struct server *server, struct list *taken);
+/* All that a predecessor served is served on; @taken is empty then. In two
+   steps: it is known; its clients hear of it. */
+int takeover_adopt(struct server *server, struct list *taken);
+void takeover_resume(struct server *server);
+
+/* ---- rescue.c ---------------------------------------------------------------- */
+
+void rescue_open(struct server *server);
+
+/* Guards will come. */
+void rescue_expect(struct server *server);
+bool rescue_is_under_way(const struct server *server);
+
+/* Is the request handled, or put off? The descriptors are then, too. */
+bool rescue_handle(struct conn *conn, const struct wire_request *request,
+		   int *fds, unsigned n_fds, pid_t pid);
+
+/* The connection is closed. */
+void rescue_forget(struct conn *conn);
 
 /* ---- replace.c, wmapd.c ------------------------------------------------------ */
 
@@ -234,6 +295,11 @@ socklen_t address_of(const char *name, struct sockaddr_un *address);
 /* With a predecessor's descriptors, or -1. They are taken over. */
 int server_create(int listen, int hints, int ledger, struct server *server);
 void server_run(struct server *server);
+
+/* Show clients these hints from now on, a predecessor's, taken over; or -1. Until
+   server_shown any file may be mapped. */
+void server_show_hints(struct server *server, int hints);
+void server_shown(struct server *server);
 
 /* End as soon as nobody is served any more. */
 void server_end(struct server *server);

@@ -20,49 +20,6 @@ pages=4096
 trap '' PIPE # who is told to end may be dead
 ulimit -c 0
 
-# A process that obeys: begin NAME ARGUMENT…, ask NAME COMMAND, end NAME
-declare -A to from pid_of
-begin() {
-	local name=$1 in out
-
-	shift
-	mkfifo "$work/$name.in" "$work/$name.out"
-	"$@" <"$work/$name.in" >"$work/$name.out" 2>>"$work/err" &
-	pid_of[$name]=$!
-	exec {in}>"$work/$name.in" {out}<"$work/$name.out"
-	rm "$work/$name.in" "$work/$name.out"
-	to[$name]=$in from[$name]=$out
-	IFS= read -r -t 20 -u "$out" line
-}
-
-ask() {
-	local line=
-
-	echo "$2" >&"${to[$1]}"
-	IFS= read -r -t 20 -u "${from[$1]}" line
-	echo "$line"
-}
-
-end() {
-	local in=${to[$1]} out=${from[$1]}
-
-	# Others have inherited the other ends: closing them would not do.
-	{ echo quit >&"$in"; } 2>/dev/null
-	exec {in}>&- {out}<&-
-	wait "${pid_of[$1]}"
-}
-
-# soon COMMAND…: it succeeds within 20 seconds
-soon() {
-	local i
-
-	for i in {1..400}; do
-		"$@" && return
-		sleep 0.05
-	done
-	return 1
-}
-
 # byte N: of the file, read by nobody that wmapd knows
 byte() {
 	env -u LD_PRELOAD -u WMAP_SOCKET dd if="$file" bs=1 skip="$1" count=1 \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Ways to end with stores on the way, children, and signals */
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include "scenario.h"
@@ -37,6 +38,53 @@ static void stores_in_atexit(const char *path)
 	late = stored(path);
 	atexit(store_late);
 	exit(0);
+}
+
+static void *store_last(void *memory)
+{
+	for (int i = 0; i < 30; i++) {
+		((char *)memory)[i] = 'l';
+		usleep(10000);
+	}
+	printf("last\n");
+	return NULL;
+}
+
+/* The process ends when its last thread does. */
+static void leave_by_the_main_thread(char *memory)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, store_last, memory);
+	pthread_exit(NULL);
+}
+
+static void leaves_by_its_main_thread(const char *path)
+{
+	leave_by_the_main_thread(map_new(path, MAP_SHARED));
+}
+
+static void child_leaves_by_its_main_thread(const char *path)
+{
+	char *memory = map_new(path, MAP_SHARED);
+	int status = 1;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		leave_by_the_main_thread(memory);
+	waitpid(child, &status, 0);
+	printf("%d %c\n", status, memory[29]);
+}
+
+/* All threads have the new user, those that the library has as well. */
+static void becomes_nobody(const char *path)
+{
+	char *memory = map_new(path, MAP_SHARED);
+
+	memory[0] = 'n';
+	printf("%d\n", setresuid(65534, 65534, 65534) && errno != EPERM);
 }
 
 static void underscore_exits(const char *path)
@@ -280,6 +328,9 @@ const struct scenario scenarios[] = {
 	{ "returns", returns },
 	{ "exits", exits },
 	{ "stores_in_atexit", stores_in_atexit },
+	{ "leaves_by_its_main_thread", leaves_by_its_main_thread },
+	{ "child_leaves_by_its_main_thread", child_leaves_by_its_main_thread },
+	{ "becomes_nobody", becomes_nobody },
 	{ "underscore_exits", underscore_exits },
 	{ "underscore_Exits", underscore_Exits },
 	{ "quick_exits", quick_exits },
