@@ -11,7 +11,8 @@
  *                                            young  one just forked, which has
  *                                                   done nothing yet
  *                                            pager  wmapd
- *                                          gets SIGKILL, at times two at once.
+ *                                          gets SIGKILL, at times two at once; or
+ *                                          wmapd is replaced (wmapd --replace).
  *
  * Then the fire ceases: all sixteen must be there and go on; who does not is
  * said, and where it sleeps. All end; each word of the files, read by read(2),
@@ -23,8 +24,8 @@
  *   WMAP_TORTURE_SEED      printed; what is done when is still the scheduler's
  *   WMAP_TORTURE_SECONDS   how long to shoot, default 3
  *   WMAP_TORTURE_KILLS     so many instead, a fifth of them at least of each of
- *                          leaf, inner and pager; fails if SECONDS (then 600 by
- *                          default) do not suffice
+ *                          leaf, inner and pager, and a tenth replaced; fails
+ *                          if SECONDS (then 600 by default) do not suffice
  *   WMAP_TORTURE_PAUSE_MS  the longest pause between two shots, default 10
  *   WMAP_TORTURE_PATIENCE  seconds, default 30: who does nothing for so long
  *                          sleeps for ever
@@ -49,9 +50,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum kind { LEAF, INNER, YOUNG, PAGER, KINDS };
+enum kind { LEAF, INNER, YOUNG, PAGER, REPLACED, KINDS };
 
-static const char *const kinds[] = { "leaf", "inner", "young", "pager" };
+static const char *const kinds[] = { "leaf", "inner", "young", "pager",
+				     "replaced" };
 static const char *const operations[] = { ORACLE_OPERATIONS };
 static const char *const breaks[] = { ORACLE_BREAKS };
 
@@ -209,6 +211,21 @@ static unsigned find_pagers(pid_t *pagers, unsigned size)
 	return n + find_pagers_of(getpid(), pagers + n, size - n);
 }
 
+static char *printed(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
+
+static char *printed(const char *format, ...)
+{
+	char *text;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	va_end(args);
+	return text;
+}
+
 /* ---- The killer --------------------------------------------------------- */
 
 static uint64_t now_ms(void)
@@ -338,6 +355,56 @@ static bool shoot_pager(void)
 			     proc_is_pager(pid));
 }
 
+/* Where a process of the tree has its wmapd; "": it is gone. */
+static void find_address(pid_t pid, char *address, size_t size)
+{
+	static const char name[] = "WMAP_SOCKET=";
+	static char all[1 << 16];
+	char path[64];
+	size_t n;
+	FILE *file;
+
+	*address = '\0';
+	snprintf(path, sizeof path, "/proc/%d/environ", pid);
+	file = fopen(path, "re");
+	n = file ? fread(all, 1, sizeof all - 1, file) : 0;
+	if (file)
+		fclose(file);
+	all[n] = '\0';
+	for (char *at = all; at < all + n; at += strlen(at) + 1)
+		if (!strncmp(at, name, sizeof name - 1))
+			snprintf(address, size, "%s", at + sizeof name - 1);
+}
+
+/* In the child; a wmapd that is shot meanwhile is not replaced. */
+static void become_replacer(const char *address)
+{
+	char *wmapd = printed("%s/wmapd", getenv("WMAP_BIN"));
+	int null = open("/dev/null", O_WRONLY);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(null, 2);
+	execl(wmapd, wmapd, "--replace", "--socket", address, NULL);
+	_exit(127);
+}
+
+static bool replace_pager(void)
+{
+	char address[128];
+	int status = -1;
+	pid_t child;
+
+	find_address(alive_in(0), address, sizeof address);
+	if (!*address)
+		return false;
+	child = fork();
+	if (!child)
+		become_replacer(address);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	return !status;
+}
+
 static void shoot_one(void)
 {
 	enum kind kind = (enum kind)below(
@@ -353,6 +420,9 @@ static void shoot_one(void)
 		break;
 	case YOUNG:
 		shot = shoot_young();
+		break;
+	case REPLACED:
+		shot = replace_pager();
 		break;
 	default:
 		shot = shoot_pager();
@@ -373,7 +443,8 @@ static unsigned all_kills(void)
 static bool enough_kills(unsigned wanted)
 {
 	bool pager = torture.plain || torture.spare ||
-		     torture.kills[PAGER] >= wanted / 5;
+		     (torture.kills[PAGER] >= wanted / 5 &&
+		      torture.kills[REPLACED] >= wanted / 10);
 
 	return wanted && pager && all_kills() >= wanted &&
 	       torture.kills[LEAF] >= wanted / 5 &&
@@ -666,21 +737,6 @@ static void add(char **argv, char *value)
 	while (*argv)
 		argv++;
 	*argv = value;
-}
-
-static char *printed(const char *format, ...)
-	__attribute__((format(printf, 1, 2)));
-
-static char *printed(const char *format, ...)
-{
-	char *text;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		abort();
-	va_end(args);
-	return text;
 }
 
 static void add_run(char **argv)
