@@ -238,6 +238,53 @@ START_TEST(pins_and_bounds_hold_within_the_share)
 }
 END_TEST
 
+static void *touch_at_random(void *arg)
+{
+	uint64_t random = (uintptr_t)pthread_self();
+	char *at = arg;
+
+	for (int i = 0; i < 1000; i++) {
+		size_t page = random_below(&random, 4096);
+
+		if (at[PAGES(page) + 1] != (char)page)
+			return at;
+		__atomic_store_n(&at[PAGES(page)], 'x', __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+START_TEST(the_smallest_budget_serves_sixteen_threads)
+{
+	pthread_t threads[16];
+	void *wrong;
+	char *at;
+
+	begin("256K");
+	at = memory_map(LARGE, READ_WRITE, WMAP_SHARED, greedy_file(), 0);
+	for (size_t i = 0; i < COUNT(threads); i++)
+		ck_assert(!pthread_create(&threads[i], NULL, touch_at_random,
+					  at));
+	for (size_t i = 0; i < COUNT(threads); i++) {
+		ck_assert(!pthread_join(threads[i], &wrong));
+		ck_assert_ptr_null(wrong);
+	}
+	ck_assert_uint_le(memory_stats().memory_peak, WMAP_MEMORY_MIN);
+}
+END_TEST
+
+static const char *const senseless[] = { "0", "-1", "12Q", "100K",
+					 "99999999T" };
+
+START_TEST(a_private_pager_refuses_a_senseless_budget)
+{
+	ck_assert_int_eq(setenv("WMAP_MEMORY", senseless[_i], 1), 0);
+	ck_assert_int_eq(wmap_pager_set("private"), 0);
+	errno = 0;
+	ck_assert_int_eq(wmap_start(NULL), -1);
+	ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("shares", 120);
@@ -247,5 +294,8 @@ int main(void)
 	tcase_add_test(facts, a_modest_one_keeps_its_pages);
 	tcase_add_test(facts, an_unused_share_is_lent_out);
 	tcase_add_test(facts, pins_and_bounds_hold_within_the_share);
+	tcase_add_test(facts, the_smallest_budget_serves_sixteen_threads);
+	tcase_add_loop_test(facts, a_private_pager_refuses_a_senseless_budget,
+			    0, COUNT(senseless));
 	return facts_run(facts);
 }

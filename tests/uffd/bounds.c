@@ -273,7 +273,7 @@ static void *store_at_random(void *arg)
 
 		if (at[PAGES(page) + 1] != (char)page)
 			return at;
-		at[PAGES(page)] = (char)i;
+		__atomic_store_n(&at[PAGES(page)], (char)i, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }

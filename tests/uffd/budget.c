@@ -187,18 +187,20 @@ static void *hammer(void *arg)
 	return right ? NULL : at;
 }
 
-START_TEST(the_smallest_serves_eight_threads)
+static const int sharings[] = { WMAP_SHARED, WMAP_PRIVATE };
+
+START_TEST(the_smallest_serves_sixteen_threads)
 {
 	int fd = file_with(SEED, LARGE);
-	pthread_t threads[8];
+	pthread_t threads[16];
 	void *wrong;
 	char *at;
 
 	ck_assert_int_eq(wmap_memory_set(WMAP_MEMORY_MIN), 0);
-	at = memory_map(LARGE, PROT_READ, WMAP_SHARED, fd, 0);
-	for (int i = 0; i < 8; i++)
+	at = memory_map(LARGE, PROT_READ, sharings[_i], fd, 0);
+	for (int i = 0; i < 16; i++)
 		ck_assert(!pthread_create(&threads[i], NULL, hammer, at));
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 16; i++) {
 		ck_assert(!pthread_join(threads[i], &wrong));
 		ck_assert_ptr_null(wrong);
 	}
@@ -394,7 +396,8 @@ int main(void)
 	tcase_add_test(facts, several_mappings_of_one_file_share_it);
 	tcase_add_test(facts, company_that_comes_later_loses_no_store);
 	tcase_add_test(facts, it_may_become_smaller_and_larger);
-	tcase_add_test(facts, the_smallest_serves_eight_threads);
+	tcase_add_loop_test(facts, the_smallest_serves_sixteen_threads, 0,
+			    COUNT(sharings));
 	tcase_add_test(facts, a_large_grain_keeps_to_it);
 	tcase_add_test(facts, a_senseless_one_is_refused);
 	tcase_add_loop_test(facts, a_senseless_environment_is_refused, 0,
