@@ -14,26 +14,36 @@
 
 struct stream {
 	uint64_t last;	/* the page that it was seen at */
-	int64_t stride; /* pages, not 0; of a candidate: once seen, or 0 */
+	int64_t stride; /* pages, not 0 */
 	uint64_t edge;	/* the first page not asked for */
 	uint64_t mark;	/* or NO_PAGE */
 	uint64_t window;
 	uint64_t used; /* ahead.clock; 0: none */
 };
 
+/* Random accesses look through it each time: what is last is apart. */
 struct ahead {
 	uint64_t clock;
-	struct stream candidates[CANDIDATES];
+	struct candidate {
+		int64_t stride; /* pages; once seen, or 0 */
+		bool used;
+	} candidates[CANDIDATES];
+	uint64_t last[CANDIDATES]; /* the page that each was seen at */
+	unsigned next;		   /* candidate to be given up */
+	unsigned n_streams;	   /* the others were never used */
 	struct stream streams[STREAMS];
 };
 
-static struct stream *oldest(struct stream *streams, unsigned n)
+/* The one that is given up for a new one. */
+static struct stream *oldest_stream(struct ahead *ahead)
 {
-	struct stream *oldest = streams;
+	struct stream *oldest = ahead->streams;
 
-	for (unsigned i = 1; i < n; i++)
-		if (streams[i].used < oldest->used)
-			oldest = &streams[i];
+	if (ahead->n_streams < STREAMS)
+		return &ahead->streams[ahead->n_streams++];
+	for (unsigned i = 1; i < STREAMS; i++)
+		if (ahead->streams[i].used < oldest->used)
+			oldest = &ahead->streams[i];
 	return oldest;
 }
 
@@ -122,7 +132,7 @@ static unsigned count_active(const struct ahead *ahead)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < STREAMS; i++)
+	for (unsigned i = 0; i < ahead->n_streams; i++)
 		n += ahead->streams[i].used &&
 		     ahead->clock - ahead->streams[i].used < STREAMS;
 	return n ? n : 1;
@@ -191,34 +201,37 @@ static bool is_at(const struct stream *stream, uint64_t index)
 
 static struct stream *find(struct ahead *ahead, uint64_t index)
 {
-	for (unsigned i = 0; i < STREAMS; i++)
+	for (unsigned i = 0; i < ahead->n_streams; i++)
 		if (is_at(&ahead->streams[i], index))
 			return &ahead->streams[i];
 	return NULL;
 }
 
 static void establish(struct pager *pager, struct mapping *mapping,
-		      struct stream *candidate, uint64_t index)
+		      int64_t stride, uint64_t index)
 {
-	struct stream *stream = oldest(mapping->ahead->streams, STREAMS);
+	struct stream *stream = oldest_stream(mapping->ahead);
 
 	if (stream->used && stream->mark != NO_PAGE)
 		fill_release(mapping->object, stream->mark);
-	*stream = *candidate;
-	candidate->used = 0;
-	stream->used = ++mapping->ahead->clock;
-	stream->last = index;
-	stream->edge = index + (uint64_t)stream->stride;
-	stream->window = WINDOW_MIN / 2;
+	*stream = (struct stream){
+		.last = index,
+		.stride = stride,
+		.edge = index + (uint64_t)stride,
+		.mark = NO_PAGE,
+		.window = WINDOW_MIN / 2,
+		.used = ++mapping->ahead->clock,
+	};
 	go_on(pager, mapping, stream);
 }
 
-static bool continues(struct stream *candidate, uint64_t index)
+/* Seen first, or next: with the distance from where it was seen before. */
+static void note(struct ahead *ahead, unsigned i, int64_t stride,
+		 uint64_t index)
 {
-	int64_t distance = (int64_t)(index - candidate->last);
-
-	return candidate->used && distance && distance <= NEAR &&
-	       distance >= -NEAR;
+	ahead->candidates[i].used = true;
+	ahead->candidates[i].stride = stride;
+	ahead->last[i] = index;
 }
 
 /* A fault that belongs to no stream: the third of its kind begins one. */
@@ -226,29 +239,27 @@ static void consider(struct pager *pager, struct mapping *mapping,
 		     uint64_t index)
 {
 	struct ahead *ahead = mapping->ahead;
-	struct stream *near = NULL;
+	unsigned near = CANDIDATES;
 
 	for (unsigned i = 0; i < CANDIDATES; i++) {
-		struct stream *candidate = &ahead->candidates[i];
-		int64_t distance = (int64_t)(index - candidate->last);
+		int64_t distance = (int64_t)(index - ahead->last[i]);
+		struct candidate *candidate = &ahead->candidates[i];
 
-		if (!continues(candidate, index))
+		if (index - ahead->last[i] + NEAR > 2 * NEAR ||
+		    !candidate->used || !distance)
 			continue;
 		if (candidate->stride == distance) {
-			establish(pager, mapping, candidate, index);
+			candidate->used = false;
+			establish(pager, mapping, distance, index);
 			return;
 		}
-		if (!near || !near->stride)
-			near = candidate;
+		if (near == CANDIDATES || !ahead->candidates[near].stride)
+			near = i;
 	}
-	if (near)
-		near->stride = (int64_t)(index - near->last);
-	else {
-		near = oldest(ahead->candidates, CANDIDATES);
-		near->stride = 0;
-	}
-	near->last = index;
-	near->used = ++ahead->clock;
+	if (near < CANDIDATES)
+		note(ahead, near, (int64_t)(index - ahead->last[near]), index);
+	else
+		note(ahead, ahead->next++ % CANDIDATES, 0, index);
 	pager->ahead_wants -= (pager->ahead_wants + 63) / 64;
 }
 
@@ -295,7 +306,7 @@ void ahead_reached(struct pager *pager, struct mapping *mapping, uint64_t index)
 
 	if (!is_wanted(mapping) || !ahead)
 		return;
-	for (unsigned i = 0; i < STREAMS; i++)
+	for (unsigned i = 0; i < ahead->n_streams; i++)
 		if (ahead->streams[i].used && ahead->streams[i].mark == index)
 			advance(pager, mapping, &ahead->streams[i], index);
 }
