@@ -121,29 +121,37 @@ uint64_t budget_shared(const struct budget *budget)
 				       budget->limit / 4 * 3;
 }
 
-bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
-		 bool ahead)
+/* What would be used with @bytes of pages more, and a buffer of @buffer bytes. */
+static uint64_t load_with(const struct pager *pager, uint64_t bytes,
+			  size_t buffer)
 {
-	uint64_t limit = budget_limit(pager), used = budget_load(pager);
+	if (buffer)
+		bytes += staging_needs(&pager->staging, buffer);
+	return budget_load(pager) + bytes;
+}
 
-	if (limit == BUDGET_NONE) {
-		note_peak(pager, bytes);
-		return true;
-	}
-	if (used + bytes > limit)
-		staging_trim(&pager->staging);
-	used = budget_load(pager);
-	if (ahead)
+bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
+		 size_t buffer, bool ahead)
+{
+	uint64_t limit = budget_limit(pager), load;
+
+	if (ahead && limit != BUDGET_NONE)
 		limit -= limit / 64;
-	if (used + bytes > limit && !ahead) {
-		evict_now(pager, share,
-			  page_up(used + bytes - limit) >> PAGE_SHIFT);
-		used = budget_load(pager);
+	load = load_with(pager, bytes, buffer);
+	/* A stream's buffers are used again; they go when nothing else does. */
+	if (load > limit && !pager->ahead_wants)
+		staging_trim(&pager->staging);
+	load = load_with(pager, bytes, buffer);
+	if (load > limit && !ahead) {
+		evict_now(pager, share, page_up(load - limit) >> PAGE_SHIFT);
+		if (load_with(pager, bytes, buffer) > limit)
+			staging_trim(&pager->staging);
+		load = load_with(pager, bytes, buffer);
 	}
 	evict_kick(pager);
-	if (used + bytes > limit)
+	if (load > limit)
 		return false;
-	note_peak(pager, bytes);
+	note_peak(pager, load - budget_load(pager));
 	return true;
 }
 

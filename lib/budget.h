@@ -66,12 +66,12 @@ void budget_init(struct pager *pager);
 uint64_t budget_used(const struct pager *pager);
 
 /*
- * May @share use @bytes more? Evicts what can go at once, if that is needed. What
- * is only a guess (@ahead) evicts nothing, and leaves the last of the memory to
- * those who sleep.
+ * May @share use @bytes more, and a buffer of @buffer bytes (0: none)? Evicts what
+ * can go at once, if that is needed. What is only a guess (@ahead) evicts nothing,
+ * and leaves the last of the memory to those who sleep.
  */
 bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
-		 bool ahead);
+		 size_t buffer, bool ahead);
 
 /* Bytes that are due to all processes together. */
 uint64_t budget_shared(const struct budget *budget);

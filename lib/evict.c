@@ -8,6 +8,10 @@
  * written back first, by a write-back like any other, and judged again when it is
  * clean.
  *
+ * What a stream brought it has passed: such pages go without a second chance, and
+ * without the pains to see whether they are used. Who needs them again asks for
+ * them, and that is seen.
+ *
  * Taking a window out of the page tables (MADV_DONTNEED of shared memory) loses
  * nothing either: the memfd has the bytes, and the kernel keeps the marks of
  * write-protected pages.
@@ -58,7 +62,8 @@ static void watch(struct window *window)
 
 	list_for_each(mapping, &window->object->mappings, struct mapping,
 		      of_object)
-		if (tells(mapping) && part_of(mapping, window, &part))
+		if (window->asked && tells(mapping) &&
+		    part_of(mapping, window, &part))
 			sys_call(SYS_madvise,
 				 mapping_address(mapping, part.first),
 				 (part.end - part.first) << PAGE_SHIFT,
@@ -298,7 +303,7 @@ static void judge(struct pager *pager, struct window *window, uint64_t want,
 	size_t room = WINDOW_PAGES * sizeof(uint64_t);
 
 	judgement.kept = must_keep(object);
-	if (!harsh)
+	if (!harsh && window->asked)
 		look(window, &judgement.usage);
 	if (object->n_dirty && may_write(pager, object))
 		judgement.dirty = mem_alloc(room);

@@ -38,7 +38,7 @@ static enum room take_room(struct pager *pager, struct share *share,
 
 	if (full && share_hopes(full))
 		return ROOM_LATER;
-	if (budget_take(pager, share, count << PAGE_SHIFT, false))
+	if (budget_take(pager, share, count << PAGE_SHIFT, 0, false))
 		return ROOM;
 	return budget_hopes(pager) ? ROOM_LATER : NO_ROOM;
 }

@@ -11,6 +11,7 @@
 #include "fill.h"
 #include "mem.h"
 #include "swap.h"
+#include "window.h"
 
 /* ---- Setting aside -----------------------------------------------------------*/
 
@@ -213,11 +214,15 @@ static void land(struct fill *fill, uint64_t bytes)
 	if (fill->via && fill->via->closing)
 		fill->write = false;
 	fill->object->payer = fill->share;
+	fill->object->streaming = fill->ahead;
 	if (valid)
 		error = fill_put(fill->object, fill->behind ? NULL : fill->via,
 				 fill->first, valid, buffer, fill->write,
 				 &fill->woken);
 	fill->object->payer = NULL;
+	fill->object->streaming = false;
+	if (!error && valid && !fill->ahead)
+		window_asked(fill->object, fill->first, valid);
 	if (error) {
 		fill->woken = false;
 		fail(fill, error);
@@ -399,7 +404,7 @@ bool fill_room(struct pager *pager, struct share *share, uint64_t count,
 	size_t size = count << PAGE_SHIFT;
 
 	return !share_take(pager, share, count, ahead) &&
-	       budget_take(pager, share, size + staging_size(size), ahead);
+	       budget_take(pager, share, size, size, ahead);
 }
 
 /* Will there be room for it by itself? */
@@ -421,8 +426,7 @@ static bool take_room(struct fill *fill, bool guess)
 
 	if (full && (guess || share_hopes(full)))
 		return false;
-	return budget_take(pager, fill->share, size + staging_size(size),
-			   ahead) ||
+	return budget_take(pager, fill->share, size, size, ahead) ||
 	       !(guess || budget_hopes(pager));
 }
 

@@ -49,6 +49,7 @@ struct object {
 	struct list windows;  /* window.of_object (budget.h) */
 	struct share
 		*payer; /* of pages that are just being put in place, or NULL */
+	bool streaming; /* these were brought ahead of a stream */
 	uint64_t unwritable;  /* until then no page is evicted by writing it */
 	struct list mappings; /* mapping.of_object */
 	struct list fills;    /* fill.link: reads under way */

@@ -62,6 +62,13 @@ size_t staging_size(size_t size)
 	return PAGE << class_of(size);
 }
 
+size_t staging_needs(const struct staging *staging, size_t size)
+{
+	unsigned class = class_of(size);
+
+	return staging->kept[class] ? 0 : PAGE << class;
+}
+
 void staging_trim(struct staging *staging)
 {
 	void *buffer;

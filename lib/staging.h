@@ -29,6 +29,9 @@ void staging_put(struct staging *staging, void *buffer, size_t size);
 /* Bytes that a buffer of @size takes. */
 size_t staging_size(size_t size);
 
+/* Bytes that getting one would add to what is out and idle: none if one is idle. */
+size_t staging_needs(const struct staging *staging, size_t size);
+
 /* Let go of what is kept. */
 void staging_trim(struct staging *staging);
 void staging_destroy(struct staging *staging);

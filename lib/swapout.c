@@ -291,7 +291,7 @@ void swapout_rescue(struct pager *pager, struct mapping *mapping,
 	int error;
 
 	if (copies &&
-	    !budget_take(pager, mapping_share(mapping), PAGE, false) &&
+	    !budget_take(pager, mapping_share(mapping), PAGE, 0, false) &&
 	    budget_hopes(pager) &&
 	    time_now() - fault->since < mapping->deadline) {
 		fault_set_aside(&pager->thirsty, fault);

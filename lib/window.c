@@ -189,6 +189,7 @@ static struct window *create(struct object *object, uint64_t number,
 	window->object = object;
 	window->number = number;
 	window->share = share;
+	window->asked = !object->streaming;
 	window->place = object->store || swapout_can(object) ? WINDOW_RESTING :
 							       WINDOW_KEPT;
 	window->since = ++budget->clock;
@@ -245,6 +246,20 @@ void window_add(struct object *object, uint64_t index, struct share *share)
 	window->bits[i / 64] |= UINT64_C(1) << i % 64;
 	window->present++;
 	sum(window, share, 1);
+}
+
+void window_asked(struct object *object, uint64_t first, uint64_t count)
+{
+	struct window *window;
+
+	if (!object->pager || list_empty(&object->windows))
+		return;
+	for (uint64_t i = first; i < first + count;
+	     i = (i | (WINDOW_PAGES - 1)) + 1) {
+		window = window_of(object, i);
+		if (window)
+			window->asked = true;
+	}
 }
 
 void window_remove(struct object *object, uint64_t index)

@@ -41,7 +41,8 @@ struct window {
 	uint64_t since; /* budget.clock: when it came to its place */
 	uint64_t bits[WINDOW_PAGES / 64]; /* its pages */
 	unsigned present;		  /* how many these are */
-	unsigned next;			  /* to be judged */
+	bool asked; /* some were asked for; else all were brought by streams */
+	unsigned next; /* to be judged */
 	enum window_place place;
 	/* in WINDOW_WRITING */
 	struct writeback writeback;
@@ -59,6 +60,9 @@ struct window *window_of(struct object *object, uint64_t index);
 /* A page of @object came, and @share pays for it. Without memory for a window it
    is not counted, and stays. */
 void window_add(struct object *object, uint64_t index, struct share *share);
+
+/* Pages that are there were not brought by a stream alone. */
+void window_asked(struct object *object, uint64_t first, uint64_t count);
 
 /* It went, if one had it. */
 void window_remove(struct object *object, uint64_t index);
