@@ -168,7 +168,7 @@ static uint32_t record_take(struct swap *swap)
 		swap->records = records;
 		swap->records_room = swap->records_room ?
 					     2 * swap->records_room :
-					     PAGE / (uint32_t)size;
+					     (uint32_t)(PAGE / size);
 	}
 	return ++swap->n_records;
 }
