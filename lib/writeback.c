@@ -23,6 +23,7 @@
 
 #include "mem.h"
 #include "pager.h"
+#include "swap.h"
 #include "sys.h"
 
 #define RUN_PAGES 256 /* of one write */
@@ -53,6 +54,8 @@ static void settle_run(struct write *write, bool written)
 		if (page.state == PAGE_WRITING || page.state == PAGE_REDIRTIED)
 			object_set(object, page,
 				   clean ? PAGE_CLEAN : PAGE_DIRTY, page.views);
+		else if (!object->store)
+			swap_drop(object->swap, i, i + 1); /* it went */
 	}
 }
 
