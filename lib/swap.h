@@ -72,7 +72,8 @@ uint64_t swap_count(const struct wmap_store *store);
 int swap_collect(const struct wmap_store *store, uint64_t first, uint64_t end,
 		 uint64_t **indexes, size_t *n);
 
-/* They are needed no more. @store may be NULL. */
+/* They are needed no more, nor what is being written of them. @store may be
+   NULL. */
 void swap_drop(struct wmap_store *store, uint64_t first, uint64_t end);
 
 /* Give [first, end) to another object's store. -ENOMEM, and nothing has

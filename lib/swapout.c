@@ -253,6 +253,7 @@ void leaving_settle(struct leaving *leaving)
 void leaving_part(struct leaving *leaving, uint64_t index)
 {
 	leaving->alive &= ~leaving_bit(leaving, index);
+	swap_drop(leaving->object->swap, index, index + 1);
 	if (!leaving->writing)
 		leaving->pager->swapout.n_cooling--;
 }

@@ -29,13 +29,11 @@ static void let_zeros_go(struct leaving *leaving)
 		leaving_part(leaving, i);
 		object_set(object, pages_get(&object->pages, i), PAGE_ABSENT,
 			   0);
-		swap_drop(object->swap, i, i + 1);
 		leaving->pager->budget.evicted++;
 	}
 }
 
-/* They have left, and the file has them. Those that came back meanwhile have a
-   copy there that is old. */
+/* They have left, and the file has them; but not those that came back. */
 static void gone(struct leaving *leaving)
 {
 	struct object *object = leaving->object;
@@ -43,10 +41,8 @@ static void gone(struct leaving *leaving)
 	uint64_t end = leaving->from + leaving->n;
 
 	for (uint64_t i = leaving->from; i < end; i++) {
-		if (!leaving_has(leaving, i)) {
-			swap_drop(object->swap, i, i + 1);
+		if (!leaving_has(leaving, i))
 			continue;
-		}
 		leaving->alive &= ~leaving_bit(leaving, i);
 		object_set(object, pages_get(&object->pages, i), PAGE_ABSENT,
 			   0);

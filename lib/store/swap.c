@@ -338,7 +338,8 @@ bool swap_is_zeros(const char *page)
 
 struct swapped {
 	struct swap *swap;
-	struct pages pages; /* views: the number of a page's record */
+	struct pages pages;  /* views: the number of a page's record */
+	struct list writing; /* part.link */
 };
 
 /* A transfer of a swap store, while its parts are under way. */
@@ -352,12 +353,16 @@ struct whole {
 /* Pages that lie one behind the other in the file. */
 struct part {
 	struct io io;
+	struct list link; /* of a write: swapped.writing */
 	struct whole *whole;
 	uint64_t first, count; /* pages */
 	uint64_t at, size;     /* bytes in the file */
 	size_t bounce;	       /* bytes of its own buffer, or 0 */
-	uint16_t sizes[];      /* of each page; of zeros: 0 */
+	uint16_t sizes[];      /* of each page; of zeros: 0; or-ed DROPPED */
 };
+
+/* It was dropped while it was written: the file does not have it. */
+#define DROPPED 0x8000u
 
 static void *buffer_take(struct swap *swap, size_t size)
 {
@@ -476,13 +481,15 @@ static void written(struct io *io)
 	int error = io->result < 0 ? (int)io->result : 0;
 
 	for (uint64_t i = 0; i < part->count && !error; i++) {
-		if (part->sizes[i])
-			error = note(whole->swapped, part->first + i, at,
-				     part->sizes[i]);
-		else
+		uint16_t size = part->sizes[i] & (DROPPED - 1);
+
+		if (part->sizes[i] == 0)
 			forget(whole->swapped, part->first + i);
-		at += part->bounce ? part->sizes[i] : PAGE;
+		else if (part->sizes[i] == size)
+			error = note(whole->swapped, part->first + i, at, size);
+		at += part->bounce ? size : PAGE;
 	}
+	list_del(&part->link);
 	part_destroy(part);
 	if (error)
 		trim(whole->swapped->swap);
@@ -556,10 +563,12 @@ static void write_whole(struct whole *whole)
 	part->count = count;
 	part->io.release = written;
 	whole->error = write_part(part);
-	if (whole->error)
+	if (whole->error) {
 		mem_free(part, part_size(count));
-	else
-		part_start(part, IO_WRITE);
+		return;
+	}
+	list_add(&whole->swapped->writing, &part->link);
+	part_start(part, IO_WRITE);
 }
 
 /* ---- Reading ------------------------------------------------------------------ */
@@ -740,6 +749,7 @@ int swap_store_create(struct swap *swap, struct wmap_store **store)
 		return -ENOMEM;
 	swapped->swap = swap;
 	pages_init(&swapped->pages);
+	list_init(&swapped->writing);
 	error = store_create(&operations, swapped, "swap", true, store);
 	if (error)
 		mem_free(swapped, sizeof(*swapped));
@@ -768,12 +778,26 @@ int swap_collect(const struct wmap_store *store, uint64_t first, uint64_t end,
 	return pages_collect(&swapped->pages, first, end, ~0u, indexes, n);
 }
 
+static void drop_written(struct swapped *swapped, uint64_t first, uint64_t end)
+{
+	list_for_each(part, &swapped->writing, struct part, link) {
+		uint64_t from = max_u64(first, part->first);
+		uint64_t to = min_u64(end, part->first + part->count);
+
+		for (uint64_t i = from; i < to; i++)
+			part->sizes[i - part->first] |= DROPPED;
+	}
+}
+
 void swap_drop(struct wmap_store *store, uint64_t first, uint64_t end)
 {
 	struct swapped *swapped = store ? store->self : NULL;
 	uint64_t *indexes;
 	size_t n;
 
+	if (!store)
+		return;
+	drop_written(swapped, first, end);
 	if (!swap_count(store))
 		return;
 	if (end - first == 1) {

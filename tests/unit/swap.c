@@ -263,6 +263,29 @@ START_TEST(a_part_that_is_dropped_while_it_is_read_is_read_whole)
 }
 END_TEST
 
+START_TEST(what_is_dropped_while_it_is_written_is_not_there)
+{
+	struct counted counted = { .io = { .operation = IO_WRITE } };
+
+	open_by(ways[_i]);
+	put(store, 2, 2, 60);
+	for (unsigned i = 0; i < 8; i++)
+		make_page(buffer + PAGES(i), i + 1);
+	counted.io.pub.buffer = buffer;
+	counted.io.pub.length = PAGES(8);
+	counted_start(&counted, loop, store, 0);
+	swap_drop(store, 3, 4);
+	swap_drop(store, 5, 900);
+	turn_until(loop, &counted.releases, 1);
+	ck_assert_int_eq(counted.result, PAGES(8));
+	ck_assert_uint_eq(swap_count(store), 4);
+	ck_assert(!swap_has(store, 3));
+	ck_assert(!swap_has(store, 5));
+	ck_assert(has(store, 0, 3, 1));
+	ck_assert(has(store, 4, 1, 5));
+}
+END_TEST
+
 /* ---- Errors --------------------------------------------------------------- */
 
 static long no_space(long number)
@@ -391,6 +414,8 @@ int main(void)
 	tcase_add_loop_test(
 		facts, a_part_that_is_dropped_while_it_is_read_is_read_whole, 0,
 		n);
+	tcase_add_loop_test(
+		facts, what_is_dropped_while_it_is_written_is_not_there, 0, n);
 	tcase_add_loop_test(facts, a_full_disk_is_an_error_and_no_more, 0, n);
 	tcase_add_loop_test(facts, a_file_that_was_cut_is_an_error, 0, n);
 	tcase_add_loop_test(facts, where_it_cannot_be_is_refused, 0,
