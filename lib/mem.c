@@ -3,11 +3,16 @@
  * Memory in slabs, by size class
  *
  *   chunk   256 KiB to 16 MiB from mmap, each twice the last: few mappings.
- *           Never given back; what of it was never used costs addresses only.
- *   slab    a piece of the chunk that one class hands out from its start to
- *           its end
- *   block   of the class's size. Freed ones wait in the class's list, and the
+ *           What of it was never used costs addresses only.
+ *   slab    256 KiB of a chunk, at a multiple of that, which one class hands out
+ *           from its start to its end; what is known of it is at its start
+ *   block   of the class's size. Freed ones wait in the slab's list, and the
  *           last freed is the first used again.
+ *
+ *   new ──► has room ◄──► full       a class has those with room in a list
+ *               │
+ *               ▼ no block is used, and the class has another such
+ *             spare: its pages are the kernel's again; for any class
  *
  * What is larger than the largest class is mmapped alone and unmapped when it
  * is freed.
@@ -39,8 +44,8 @@
 #define ASAN_UNPOISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
 #endif
 
-#define SLAB_SIZE  ((size_t)64 << 10)
-#define CHUNK_MIN  ((size_t)256 << 10)
+#define SLAB_SIZE  ((size_t)256 << 10)
+#define CHUNK_MIN  SLAB_SIZE
 #define CHUNK_MAX  ((size_t)16 << 20)
 #define GUARD_SIZE ((size_t)16) /* looked at behind a block, at most */
 
@@ -60,14 +65,28 @@ struct block {
 	uintptr_t mark;
 };
 
+/* Under lock. */
+struct slab {
+	struct slab *next,
+		**link; /* while it is in a list, and who points at it */
+	struct block *freed;
+	char *fresh; /* the rest: never used since its pages are new */
+	unsigned rank, used;
+	unsigned life; /* heap.life */
+};
+
+_Static_assert(sizeof(struct slab) % 16 == 0, "blocks are aligned behind it");
+
 /* All of it under lock. */
 static struct {
 	struct {
-		struct block *freed;
-		char *fresh, *end; /* the rest of the slab */
+		struct slab *slabs; /* with room */
+		bool has_empty;	    /* one of them is */
 	} classes[N_CLASSES];
+	struct slab *spare;
 	char *chunk, *chunk_end; /* the rest of the chunk */
 	size_t chunk_size;
+	unsigned life; /* changes when all is given up (mem_child) */
 } heap;
 
 static struct lock lock;
@@ -113,48 +132,135 @@ static char *map(size_t size)
 	return sys_failed(address) ? NULL : (char *)address;
 }
 
-/* Under lock. A new chunk; the rest of the old one is forgotten. */
+/* ---- Slabs, all under lock ------------------------------------------------------- */
+
+static void push(struct slab **list, struct slab *slab)
+{
+	slab->next = *list;
+	slab->link = list;
+	if (slab->next)
+		slab->next->link = &slab->next;
+	*list = slab;
+}
+
+static void take_out(struct slab *slab)
+{
+	*slab->link = slab->next;
+	if (slab->next)
+		slab->next->link = slab->link;
+}
+
+static struct slab *slab_of(void *block)
+{
+	return (struct slab *)((uintptr_t)block & ~(SLAB_SIZE - 1));
+}
+
+/* A new chunk; the rest of the old one is forgotten. */
 static bool chunk_grow(void)
 {
 	size_t size =
 		min_u64(max_u64(heap.chunk_size * 2, CHUNK_MIN), CHUNK_MAX);
-	char *chunk = map(size);
+	char *chunk = map(size + SLAB_SIZE);
 
 	if (!chunk)
 		return false;
-	ASAN_POISON_MEMORY_REGION(chunk, size);
-	heap.chunk = chunk;
-	heap.chunk_end = chunk + size;
+	ASAN_POISON_MEMORY_REGION(chunk, size + SLAB_SIZE);
+	heap.chunk = (char *)slab_of(chunk + SLAB_SIZE - 1);
+	heap.chunk_end = heap.chunk + size;
 	heap.chunk_size = size;
 	return true;
 }
 
-/* Under lock. A new slab; the old one is used up but for less than a block. */
-static bool slab_grow(unsigned rank)
+/* For the class, whose others are full. All of it is zero. */
+static struct slab *slab_take(unsigned rank)
 {
-	size_t size = max_u64(SLAB_SIZE, 4 * class_sizes[rank]);
+	struct slab *slab = heap.spare;
 
-	if ((size_t)(heap.chunk_end - heap.chunk) < size && !chunk_grow())
-		return false;
-	heap.classes[rank].fresh = heap.chunk;
-	heap.chunk += size;
-	heap.classes[rank].end = heap.chunk;
-	return true;
+	if (slab) {
+		take_out(slab);
+	} else {
+		if (heap.chunk == heap.chunk_end && !chunk_grow())
+			return NULL;
+		slab = (struct slab *)(void *)heap.chunk;
+		heap.chunk += SLAB_SIZE;
+		ASAN_UNPOISON_MEMORY_REGION(slab, sizeof(*slab));
+	}
+	slab->rank = rank;
+	slab->life = heap.life;
+	slab->fresh = (char *)slab +
+		      (class_sizes[rank] < PAGE ? sizeof(*slab) : PAGE);
+	push(&heap.classes[rank].slabs, slab);
+	return slab;
 }
 
-/* Under lock. A block that was never used, so still zero; or NULL. */
-static void *take_fresh(unsigned rank)
+static bool has_room(const struct slab *slab)
 {
-	size_t size = class_sizes[rank];
-	char *block;
-	size_t left = heap.classes[rank].end - heap.classes[rank].fresh;
+	size_t gone = slab->fresh - (const char *)slab;
 
-	if (left < size && !slab_grow(rank))
+	return slab->freed || SLAB_SIZE - gone >= class_sizes[slab->rank];
+}
+
+/* A block; *@fresh: it was never used, so is still zero. Or NULL. */
+static struct block *block_take(unsigned rank, bool *fresh)
+{
+	struct slab *slab = heap.classes[rank].slabs;
+	struct block *block;
+
+	if (!slab)
+		slab = slab_take(rank);
+	if (!slab)
 		return NULL;
-	block = heap.classes[rank].fresh;
-	heap.classes[rank].fresh += size;
+	block = slab->freed;
+	*fresh = !block;
+	if (block) {
+		slab->freed = block->next;
+	} else {
+		block = (struct block *)(void *)slab->fresh;
+		slab->fresh += class_sizes[rank];
+	}
+	if (!slab->used++)
+		heap.classes[rank].has_empty = false;
+	if (!has_room(slab))
+		take_out(slab);
 	return block;
 }
+
+/* The slab, in no list now, if it had better go. */
+static struct slab *block_put(struct block *block)
+{
+	struct slab *slab = slab_of(block);
+	bool had_room = has_room(slab), *has_empty;
+
+	if (slab->life != heap.life)
+		return NULL;
+	block->next = slab->freed;
+	slab->freed = block;
+	has_empty = &heap.classes[slab->rank].has_empty;
+	if (!had_room)
+		push(&heap.classes[slab->rank].slabs, slab);
+	if (--slab->used)
+		return NULL;
+	if (*has_empty) {
+		take_out(slab);
+		return slab;
+	}
+	*has_empty = true;
+	return NULL;
+}
+
+/* Not under lock: nobody else has it. */
+static void slab_give_back(struct slab *slab)
+{
+	ASAN_UNPOISON_MEMORY_REGION(slab, SLAB_SIZE);
+	if (sys_call(SYS_madvise, slab, SLAB_SIZE, MADV_DONTNEED))
+		memset(slab, 0, SLAB_SIZE); /* it is locked */
+	ASAN_POISON_MEMORY_REGION(slab + 1, SLAB_SIZE - sizeof(*slab));
+	lock_take(&lock);
+	push(&heap.spare, slab);
+	lock_drop(&lock);
+}
+
+/* ---- Blocks ---------------------------------------------------------------------- */
 
 static void *reuse(struct block *block, unsigned rank, size_t size)
 {
@@ -170,19 +276,15 @@ static void *reuse(struct block *block, unsigned rank, size_t size)
 static void *block_alloc(unsigned rank, size_t size)
 {
 	struct block *block;
-	void *fresh = NULL;
+	bool fresh = false;
 
 	lock_take(&lock);
-	block = heap.classes[rank].freed;
-	if (block)
-		heap.classes[rank].freed = block->next;
-	else
-		fresh = take_fresh(rank);
+	block = block_take(rank, &fresh);
 	lock_drop(&lock);
 
-	if (fresh) {
-		ASAN_UNPOISON_MEMORY_REGION(fresh, size);
-		return fresh;
+	if (block && fresh) {
+		ASAN_UNPOISON_MEMORY_REGION(block, size);
+		return block;
 	}
 	return block ? reuse(block, rank, size) : NULL;
 }
@@ -198,6 +300,7 @@ static bool guard_holds(const char *memory, unsigned rank, size_t size)
 
 static void block_free(struct block *block, unsigned rank, size_t size)
 {
+	struct slab *empty;
 	bool intact;
 
 	ASAN_UNPOISON_MEMORY_REGION(block, class_sizes[rank]);
@@ -209,9 +312,12 @@ static void block_free(struct block *block, unsigned rank, size_t size)
 				  class_sizes[rank] - sizeof(*block));
 	block->mark = mark_of(block);
 	lock_take(&lock);
-	block->next = heap.classes[rank].freed;
-	heap.classes[rank].freed = block;
+	assert(slab_of(block)->used && "freed twice");
+	assert(slab_of(block)->rank == rank && "freed with another size");
+	empty = block_put(block);
 	lock_drop(&lock);
+	if (empty)
+		slab_give_back(empty);
 }
 
 void *mem_alloc(size_t size)
@@ -249,13 +355,16 @@ size_t mem_used(void)
 
 /*
  * A lock that was held has left the lists half changed, perhaps: all that is
- * free is given up then.
+ * free, and what will be of what is used, is given up then.
  */
 void mem_child(void)
 {
 	bool held = atomic_load_explicit(&lock.word, memory_order_relaxed);
+	unsigned life = heap.life;
 
 	memset(&lock, 0, sizeof(lock));
-	if (held)
-		memset(&heap, 0, sizeof(heap));
+	if (!held)
+		return;
+	memset(&heap, 0, sizeof(heap));
+	heap.life = life + 1;
 }

@@ -137,6 +137,40 @@ START_TEST(large_memory_is_given_back_to_the_kernel)
 }
 END_TEST
 
+#define SOME 2000
+
+static unsigned resident(char *const *pages)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SOME; i++) {
+		unsigned char is;
+
+		ck_assert_int_eq(mincore(pages[i], PAGE, &is), 0);
+		n += is & 1;
+	}
+	return n;
+}
+
+/* But for a little, to begin with the next time. */
+START_TEST(so_are_many_blocks_and_are_zero_again)
+{
+	static char *pages[SOME];
+
+	for (int round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < SOME; i++) {
+			pages[i] = mem_alloc(PAGE);
+			ck_assert(pattern_zeros(pages[i], PAGE));
+			memset(pages[i], 0xff, PAGE);
+		}
+		ck_assert_uint_eq(resident(pages), SOME);
+		for (unsigned i = 0; i < SOME; i++)
+			mem_free(pages[i], PAGE);
+		ck_assert_uint_le(resident(pages), 64);
+	}
+}
+END_TEST
+
 static unsigned mappings(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -396,6 +430,13 @@ static void write_after_free(void *unused)
 	mem_alloc(100);
 }
 
+static void free_as_another_size(void *unused)
+{
+	(void)unused;
+	mem_alloc(100);
+	mem_free(mem_alloc(100), 200);
+}
+
 static void free_too_much(void *unused)
 {
 	(void)unused;
@@ -404,9 +445,9 @@ static void free_too_much(void *unused)
 
 START_TEST(a_mistake_ends_the_process)
 {
-	static void (*const mistakes[])(void *) = { free_twice, write_behind,
-						    write_after_free,
-						    free_too_much };
+	static void (*const mistakes[])(
+		void *) = { free_twice, write_behind, write_after_free,
+			    free_as_another_size, free_too_much };
 
 	ck_assert_int_ne(process_child(mistakes[_i], NULL), 0);
 }
@@ -425,6 +466,7 @@ int main(void)
 	tcase_add_loop_test(facts, without_memory_it_is_null_and_later_not, 5,
 			    n);
 	tcase_add_test(facts, large_memory_is_given_back_to_the_kernel);
+	tcase_add_test(facts, so_are_many_blocks_and_are_zero_again);
 	tcase_add_test(facts, many_blocks_make_few_mappings);
 	tcase_add_test(facts, no_two_blocks_overlap);
 	tcase_add_test(facts, threads_do_not_disturb_each_other);
@@ -432,6 +474,6 @@ int main(void)
 	tcase_add_test(facts, a_signal_handler_may_allocate);
 	tcase_add_test(facts, the_signal_mask_is_as_before);
 	tcase_add_test(facts, a_child_may_allocate_whoever_held_the_lock);
-	tcase_add_loop_test(facts, a_mistake_ends_the_process, 0, 4);
+	tcase_add_loop_test(facts, a_mistake_ends_the_process, 0, 5);
 	return facts_run_anywhere(facts);
 }
