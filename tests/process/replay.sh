@@ -108,7 +108,7 @@ recorded "both by one name" "90 7-8"
 # A wmapd that is killed costs no recording.
 rm "$tape"
 "$wmap" run --record "$tape" -- sh -c "'$touch' '$data' 50
-	kill -9 \$(ps -o pid= --ppid \$PPID -C wmapd | head -n 1)
+	kill -9 \$(pgrep -x -P \$PPID wmapd)
 	'$touch' '$data' 60" >/dev/null 2>&1
 recorded "with a wmapd that was killed" "50 60"
 
