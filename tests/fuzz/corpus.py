@@ -13,7 +13,8 @@ import zlib
 KINDS = """MAP UNMAP MOVE PROTECT SYNC ADVISE RESIDENCY LIST STATS MEMORY SWAP
 PREFETCH PIN PREFETCH_WAIT FRAME YIELD REGROW FILE_SYNC FILE_WRITING
 FILE_WRITTEN FILE_LENGTH UNDO REDO LEAVE STAY ABANDON STOP RECORD REPLAY HELLO
-JOIN FORK ATTACH INHERITED SPACES""".split()
+JOIN FORK ATTACH INHERITED SPACES HINTS MOVE_IN ADOPT_OBJECT ADOPT_MAPPING
+MAPPINGS REPLACE GUARD UNGUARD RESCUE HAND HANDED""".split()
 KIND = {name: i for i, name in enumerate(KINDS)}
 MAGIC = 0x31706D77
 PAGE = 4096
@@ -113,8 +114,31 @@ def wire():
     yield "attach", 1, packet("ATTACH")
     yield "inherited", 0, packet("INHERITED", AT)
     yield "spaces", 0, packet("SPACES")
+    yield "spaces-pid", 0, packet("SPACES", 5, 0, (1 << 31,))
+    yield "hints", 0, packet("HINTS")
+    yield "move-in", 0, packet("MOVE_IN")
+    yield "adopt-object", 2, packet("ADOPT_OBJECT", 0, 0, (1,))
+    yield "adopt-object-file", 3, packet("ADOPT_OBJECT", 0, 0, (1,))
+    yield "adopt-object-no-fd", 0, packet("ADOPT_OBJECT", 0, 0, (1,))
+    yield "adopt-object-no-id", 2, packet("ADOPT_OBJECT")
+    yield "mappings", 0, packet("MAPPINGS", AT, 0, (1,))
+    yield "mappings-beyond", 0, packet("MAPPINGS", 1 << 47, 0, (1,))
+    yield "replace", 0, packet("REPLACE")
+    for kind in ("GUARD", "UNGUARD", "HANDED"):
+        yield kind.lower(), 0, packet(kind, 0, 0, (1, 2))
+        yield kind.lower() + "-fd", 1, packet(kind, 0, 0, (1, 2))
+    for fds in range(5):
+        yield f"rescue-{fds}", fds, packet("RESCUE", 0, 0, (1, 2, 3))
+        yield f"rescue-no-id-{fds}", fds, packet("RESCUE", 0, 0, (0, 2, 3))
+        yield f"hand-{fds}", fds, packet("HAND", 0, 0, (1, 1))
+    yield "hand-no-id", 1, packet("HAND")
+    yield "hand-bool", 2, packet("HAND", 0, 0, (1, 2))
+    for kind in ("SWAP", "PREFETCH", "PREFETCH_WAIT", "UNDO", "REDO", "LEAVE",
+                 "STAY", "ABANDON", "RECORD", "REPLAY"):
+        name = "own-" + kind.lower().replace("_", "-")
+        yield name, 0, packet(kind, AT, PAGE, (1, 1 << 46))
     yield "stop", 0, packet("STOP")
-    yield "kind-above", 0, packet(23)
+    yield "kind-above", 0, packet(len(KINDS))
     yield "kind-most", 0, packet(65535)
     yield "again", 0, packet("STATS", flags=1)
     yield "flags", 0, packet("STATS", flags=2)

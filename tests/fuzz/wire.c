@@ -18,6 +18,24 @@
 #define ADDRESSES ((uint64_t)1 << 47)
 #define PAGES_MAX ((uint64_t)1 << 36) /* PAGES_LIMIT */
 
+/* Who handles it takes those that it expects without looking. */
+static void hold_fds(const struct wire_request *request, unsigned n)
+{
+	switch ((unsigned)request->kind) {
+	case WIRE_ADOPT_OBJECT:
+		hold(n == 2 || n == 3);
+		break;
+	case WIRE_RESCUE:
+		hold(n == 1 || (n == 3 && request->args[0]));
+		break;
+	case WIRE_HAND:
+		hold((n == 1 || n == 2) && request->args[0]);
+		break;
+	default:
+		hold(n <= 1);
+	}
+}
+
 static void hold_range(uint64_t address, uint64_t length)
 {
 	hold(!(address % PAGE) && address < ADDRESSES);
@@ -147,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	hold(!memcmp(&request, bytes + 1, sizeof(request)));
 	hold(request.magic == WIRE_MAGIC && request.id);
 	hold(request.kind < WIRE_KINDS && request.kind != MESSAGE_STOP);
-	hold(bytes[0] <= 1);
+	hold_fds(&request, bytes[0]);
 	if (request.kind >= MESSAGE_KINDS)
 		return 0;
 	wire_heard(&request, &message);
