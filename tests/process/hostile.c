@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ledger.h"
 #include "pager.h"
 #include "sys.h"
 #include "wire.h"
@@ -946,6 +947,187 @@ static void half_finished(void)
 	}
 }
 
+/* ---- Guards (lib/guard.h) -------------------------------------------------------- */
+
+#define SLOTS 4000 /* of a forged mirror */
+#define SEALS (F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static int say_with(int fd, struct wire_request request, const int *fds,
+		    unsigned n_fds)
+{
+	static struct answer answer;
+
+	if (say_to(fd, &request, fds, n_fds))
+		return -ENOTCONN;
+	return hear(fd, &answer);
+}
+
+/* A session's first connection; its guard's, and what that is given. */
+static int enter_guarded(int *guard, struct answer *answer)
+{
+	int fd = dial(), uffd = uffd_new();
+	struct wire_request request = REQUEST(WIRE_GUARD);
+
+	expect(!ask_keep(fd, REQUEST(WIRE_HELLO), uffd, answer), "a session");
+	memcpy(request.args, answer->reply.args, 16);
+	*guard = dial();
+	expect(!ask_keep(*guard, request, -1, answer), "a guard");
+	expect(answer->n_fds == 3, "has three descriptors");
+	close(uffd);
+	return fd;
+}
+
+/* What a guard is given, and hands over, is no way to write to wmapd's books. */
+static void guards(void)
+{
+	static struct answer answer;
+	int guard, fd = enter_guarded(&guard, &answer), stranger = dial();
+	struct wire_request rescue = REQUEST(WIRE_RESCUE, .args = { 1 });
+	struct wire_request hand = REQUEST(WIRE_HAND, .args = { 1 });
+	int three[3];
+
+	memcpy(three, answer.fds, sizeof(three));
+	expect(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, three[0],
+		    0) == MAP_FAILED,
+	       "a mirror is not to be changed");
+	expect(pwrite(three[0], "x", 1, 0) < 0, "nor written");
+	expect(ftruncate(three[0], 0) != 0, "nor cut off");
+	expect(write(three[1], "x", 1) < 0, "the hints are not, either");
+	expect(say_with(stranger, hand, three, 1) == -EPROTO,
+	       "no HAND of who has not come");
+	expect(ask(stranger, REQUEST(WIRE_HANDED), -1) == -EPROTO,
+	       "nor HANDED");
+	three[2] = three[0];
+	three[0] = uffd_new();
+	three[1] = three[2];
+	expect(say_with(stranger, rescue, three, 3) == -EBUSY,
+	       "no RESCUE while others are served");
+	expect(say_with(fd, rescue, three, 3) == -EPERM, "nor by a session");
+	expect(say_with(stranger, rescue, three + 1, 1) == -EINVAL,
+	       "nor without a uffd");
+	for (int i = 0; i < 200; i++) {
+		enter_guarded(&guard, &answer);
+		ask(i % 2 ? fd : guard, REQUEST(WIRE_UNGUARD), -1);
+		for (unsigned j = 0; j < 3; j++)
+			close(answer.fds[j]);
+	}
+}
+
+/* A record that may be anything, but for a mapping's addresses. */
+static void forge(struct record *record, uint32_t slot)
+{
+	for (size_t i = 0; i < sizeof(*record); i++)
+		((unsigned char *)record)[i] = (unsigned char)random();
+	record->slot = slot;
+	record->kind = (uint32_t)random() % 4;
+	record->id = 2 + (uint64_t)random() % 50;
+	record->object = (uint64_t)random() % 50;
+	record->replaces = (uint32_t)random() % SLOTS;
+	if (record->kind == RECORD_SPACE)
+		record->bits &= ~(uint32_t)RECORD_ATTACHED;
+	if (record->kind != RECORD_MAPPING)
+		return;
+	record->id = 1;
+	record->of_mapping.start = AT + (uint64_t)(random() % 9000) * PAGE;
+	record->of_mapping.length = (uint64_t)(1 + random() % 9) * PAGE;
+	record->of_mapping.end =
+		record->of_mapping.start + record->of_mapping.length;
+	record->of_mapping.first = (uint64_t)random();
+	record->of_mapping.prot &= PROT_READ | PROT_WRITE;
+	record->of_mapping.flags = slot % 2 ? WMAP_SHARED : WMAP_PRIVATE;
+	record->of_mapping.grain = 1;
+	record->of_mapping.deadline = 1;
+	record->of_mapping.memory = BUDGET_NONE;
+}
+
+/* Sealed or not; slot 1 is this process's space, slot 2 another's. */
+static int mirror(int of, size_t size, int seals)
+{
+	int fd = memfd_create("wmap-mirror", MFD_ALLOW_SEALING);
+	struct record *records;
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) != 0)
+		exit(1);
+	records = mmap(NULL, SLOTS * sizeof(*records), PROT_READ | PROT_WRITE,
+		       MAP_SHARED, fd, 0);
+	if (records == MAP_FAILED || pread(of, records, 8, 0) != 8)
+		exit(1);
+	((uint64_t *)(void *)records)[1] = UINT64_MAX;
+	for (uint32_t i = 1; i < SLOTS; i++)
+		forge(&records[i], i);
+	for (uint32_t i = 1; i < 3; i++) {
+		records[i].kind = RECORD_SPACE;
+		records[i].id = i;
+		records[i].replaces = 0;
+		records[i].bits = i == 1 ? RECORD_ATTACHED : 0;
+		records[i].of_space.uid = geteuid();
+		records[i].of_space.pid = i == 1 ? (uint32_t)getpid() : 1;
+		records[i].of_space.memory = BUDGET_NONE;
+	}
+	munmap(records, SLOTS * sizeof(*records));
+	fcntl(fd, F_ADD_SEALS, seals);
+	return fd;
+}
+
+static int come(int fd, uint64_t id, int records)
+{
+	int fds[3] = { uffd_new(), records, open_file("hints", O_RDWR, 1) };
+	int result = say_with(fd, REQUEST(WIRE_RESCUE, .args = { id, 1, 2 }),
+			      fds, 3);
+
+	close(fds[0]);
+	close(fds[2]);
+	return result;
+}
+
+static void start_wmapd(void);
+
+/* A wmapd that serves nobody is handed what never was. */
+static void forged(void)
+{
+	const size_t size = ((size_t)1 << 20) * sizeof(struct record);
+	static struct answer answer;
+	int guard, fd = enter_guarded(&guard, &answer), of = answer.fds[0];
+	int file = open_file("forged", O_RDWR, 4);
+
+	srandom(2);
+	start_wmapd();
+	fd = dial();
+	expect(come(fd, 1, file) == -EINVAL, "no mirror that is a file");
+	expect(come(fd, 1, mirror(of, size, 0)) == -EINVAL,
+	       "nor one without seals");
+	expect(come(fd, 1, mirror(of, size, F_SEAL_SHRINK)) == -EINVAL,
+	       "nor without one of them");
+	expect(come(fd, 1, mirror(of, size / 2, SEALS)) == -EINVAL,
+	       "nor half of one");
+	of = mirror(of, size, SEALS);
+	expect(come(fd, 2, of) == -ESRCH, "nobody comes for another process");
+	expect(come(fd, 9999, of) == -ESRCH, "nor for none");
+	expect(!come(fd, 1, of), "a process comes for itself");
+	expect(come(fd, 1, of) == -EPERM, "once");
+	for (uint64_t id = 1; id < 60; id++) {
+		int memory = memfd_create("hostile", MFD_ALLOW_SEALING);
+		int both[2] = { memory, file };
+		struct wire_request hand =
+			REQUEST(WIRE_HAND, .args = { id, id % 2 });
+
+		expect(say_with(fd, hand, both, 1) == -EINVAL,
+		       "no memory that can be cut off");
+		fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK);
+		expect(say_with(fd, hand, both, 2) < 0,
+		       "no file but the one that was mapped");
+		close(memory);
+	}
+	expect(!ask(fd, REQUEST(WIRE_HANDED), -1), "that was all");
+	hear(fd, &answer);
+	expect(!ask(fd, REQUEST(MESSAGE_STATS), -1), "served, as it is");
+	close(fd);
+	expect(!ask(enter_surely(), REQUEST(MESSAGE_STATS), -1),
+	       "and others are");
+	kill(wmapd, SIGTERM);
+	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
+}
+
 static const struct attack {
 	const char *name;
 	void (*run)(void);
@@ -977,6 +1159,8 @@ static const struct attack {
 	{ "read_only", read_only },
 	{ "flags_later", flags_later },
 	{ "half_finished", half_finished },
+	{ "guards", guards },
+	{ "forged", forged },
 };
 
 /* ---- The one that behaves ----------------------------------------------------- */
