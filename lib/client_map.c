@@ -174,8 +174,9 @@ static int map_reserved(const struct client_map *map, struct message *message,
 		length -= PAGE;
 		sys_unmap(message->address + length, PAGE);
 	}
-	error = ours_add(message->address,
-			 message->address + page_up(message->length));
+	error = ours_add(
+		message->address, message->address + page_up(message->length),
+		ours_kind_of(message->map.memfd < 0, message->map.shared));
 	if (!error)
 		error = place(map, message, length);
 	client_memfd_done(message->map.memfd);
@@ -425,10 +426,16 @@ static int look(struct resize *resize)
 	return client_call(&resize->message);
 }
 
+static enum ours_kind resize_kind(const struct resize *resize)
+{
+	return ours_kind_of(resize->message.move.inherit,
+			    resize->message.move.shared);
+}
+
 static int commit(struct resize *resize, uint64_t to)
 {
 	uint64_t from = resize->message.address;
-	int error = ours_add(to, to + resize->new);
+	int error = ours_add(to, to + resize->new, resize_kind(resize));
 
 	if (error)
 		return error;
@@ -488,8 +495,8 @@ static void book_back(const struct resize *resize, uint64_t at, uint64_t length)
 
 	client_call(&back);
 	ours_remove(at, at + page_up(length));
-	ours_add(resize->message.address,
-		 resize->message.address + resize->old);
+	ours_add(resize->message.address, resize->message.address + resize->old,
+		 resize_kind(resize));
 }
 
 static int grow_in_place(struct resize *resize)

@@ -425,7 +425,9 @@ void mapping_grow(struct mapping *mapping)
 
 	if (!object_reach(mapping->object, after_next) &&
 	    !place(mapping, end + PAGE, MAP_FIXED_NOREPLACE) &&
-	    !ours_add(end, end + PAGE) &&
+	    !ours_add(end, end + PAGE,
+		      ours_kind_of(mapping->object->memfd < 0,
+				   mapping->shared)) &&
 	    !space_move(mapping, mapping->start, end - mapping->start + PAGE))
 		return;
 	ours_remove(end, end + PAGE);

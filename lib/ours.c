@@ -20,6 +20,7 @@
 
 struct range {
 	_Atomic uint64_t start, end; /* [l] changed; see above */
+	_Atomic unsigned kind;	     /* likewise */
 };
 
 static struct lock lock;
@@ -37,10 +38,22 @@ static uint64_t end_of(size_t i)
 	return atomic_load_explicit(&ranges[i].end, memory_order_acquire);
 }
 
-static void set(size_t i, uint64_t start, uint64_t end)
+static enum ours_kind kind_of(size_t i)
+{
+	return (enum ours_kind)atomic_load_explicit(&ranges[i].kind,
+						    memory_order_acquire);
+}
+
+static void set(size_t i, uint64_t start, uint64_t end, enum ours_kind kind)
 {
 	atomic_store_explicit(&ranges[i].start, start, memory_order_release);
 	atomic_store_explicit(&ranges[i].end, end, memory_order_release);
+	atomic_store_explicit(&ranges[i].kind, kind, memory_order_release);
+}
+
+static void copy(size_t to, size_t from)
+{
+	set(to, start_of(from), end_of(from), kind_of(from));
 }
 
 /* The first of @count entries that ends above @address. */
@@ -84,20 +97,21 @@ static void set_count(size_t count)
 }
 
 /* Replace the entries [from, to) by one. */
-static void replace(size_t from, size_t to, uint64_t start, uint64_t end)
+static void replace(size_t from, size_t to, uint64_t start, uint64_t end,
+		    enum ours_kind kind)
 {
 	size_t count = n;
 
 	if (from == to) {
 		for (size_t i = count; i > from; i--)
-			set(i, start_of(i - 1), end_of(i - 1));
+			copy(i, i - 1);
 		set_count(count + 1);
 	} else {
 		for (size_t i = to; i < count; i++)
-			set(from + 1 + i - to, start_of(i), end_of(i));
+			copy(from + 1 + i - to, i);
 		set_count(count - (to - from - 1));
 	}
-	set(from, start, end);
+	set(from, start, end, kind);
 }
 
 static void take_out(size_t from, size_t to)
@@ -105,7 +119,7 @@ static void take_out(size_t from, size_t to)
 	size_t count = n;
 
 	for (size_t i = to; i < count; i++)
-		set(from + i - to, start_of(i), end_of(i));
+		copy(from + i - to, i);
 	set_count(count - (to - from));
 }
 
@@ -124,53 +138,76 @@ static bool have_array(void)
 	return true;
 }
 
-int ours_add(uint64_t start, uint64_t end)
+static void remove_range(uint64_t start, uint64_t end)
 {
-	size_t from, to;
+	size_t from = lower(n, start), to = from;
+	uint64_t first_start, last_end;
+	enum ours_kind first, last;
+
+	while (to < n && start_of(to) < end)
+		to++;
+	if (from == to)
+		return;
+	first_start = start_of(from);
+	last_end = end_of(to - 1);
+	first = kind_of(from);
+	last = kind_of(to - 1);
+	take_out(from, to);
+	if (last_end > end)
+		replace(from, from, end, last_end, last);
+	if (first_start < start)
+		replace(from, from, first_start, start, first);
+}
+
+/* Neighbours of its kind become one with it. */
+static void add_range(uint64_t start, uint64_t end, enum ours_kind kind)
+{
+	size_t from = lower(n, start), to = from;
+
+	if (from && end_of(from - 1) == start && kind_of(from - 1) == kind)
+		start = start_of(--from);
+	if (to < n && start_of(to) == end && kind_of(to) == kind)
+		end = end_of(to++);
+	replace(from, to, start, end, kind);
+}
+
+int ours_add(uint64_t start, uint64_t end, enum ours_kind kind)
+{
 	int error = 0;
 
 	change_begin();
 	if (!have_array() || n >= LIMIT / 2) {
 		error = -ENOMEM;
-		goto out;
+	} else {
+		remove_range(start, end);
+		add_range(start, end, kind);
 	}
-	/* Those that it touches become one with it. */
-	from = lower(n, start ? start - 1 : 0);
-	for (to = from; to < n && start_of(to) <= end; to++) {
-		start = min_u64(start, start_of(to));
-		end = max_u64(end, end_of(to));
-	}
-	replace(from, to, start, end);
-out:
 	change_end();
 	return error;
 }
 
 void ours_remove(uint64_t start, uint64_t end)
 {
-	uint64_t first_start, last_end;
-	size_t from, to;
-
 	change_begin();
-	from = to = ranges ? lower(n, start) : 0;
-	while (to < n && start_of(to) < end)
-		to++;
-	if (from == to)
-		goto out;
-	first_start = start_of(from);
-	last_end = end_of(to - 1);
-	take_out(from, to);
-	if (last_end > end)
-		replace(from, from, end, last_end);
-	if (first_start < start)
-		replace(from, from, first_start, start);
-out:
+	if (ranges)
+		remove_range(start, end);
 	change_end();
 }
 
 /* ---- Looking ----------------------------------------------------------------- */
 
-bool ours_next(uint64_t *start, uint64_t *end)
+/* Of entry @i on: what is one piece, if the kind is no matter. */
+static uint64_t end_of_all(size_t i, size_t count)
+{
+	uint64_t end = end_of(i);
+
+	while (++i < count && start_of(i) == end)
+		end = end_of(i);
+	return end;
+}
+
+/* @kind: or -1, any. */
+static bool next_of(int kind, uint64_t *start, uint64_t *end)
 {
 	for (;;) {
 		unsigned before =
@@ -184,9 +221,11 @@ bool ours_next(uint64_t *start, uint64_t *end)
 		}
 		count = atomic_load_explicit(&n, memory_order_acquire);
 		i = lower(count, *start);
+		while (kind >= 0 && i < count && (int)kind_of(i) != kind)
+			i++;
 		if (i < count) {
 			from = start_of(i);
-			to = end_of(i);
+			to = kind < 0 ? end_of_all(i, count) : end_of(i);
 		}
 		if (atomic_load_explicit(&sequence, memory_order_acquire) !=
 		    before)
@@ -197,6 +236,16 @@ bool ours_next(uint64_t *start, uint64_t *end)
 		*end = min_u64(*end, to);
 		return true;
 	}
+}
+
+bool ours_next(uint64_t *start, uint64_t *end)
+{
+	return next_of(-1, start, end);
+}
+
+bool ours_next_of(enum ours_kind kind, uint64_t *start, uint64_t *end)
+{
+	return next_of((int)kind, start, end);
 }
 
 /* ---- Fork -------------------------------------------------------------------- */

@@ -16,14 +16,31 @@
 
 #include "internal.h"
 
-/* [start, end) is ours from now on; what of it was so stays so. -ENOMEM. */
-int ours_add(uint64_t start, uint64_t end);
+/* What a child has there. */
+enum ours_kind {
+	OURS_PLAIN,  /* a copy, as of all memory */
+	OURS_SHARED, /* nothing, until it maps the memfd again */
+	OURS_PRIVATE /* of a memfd: a copy, if it is let inherit one */
+};
+
+static inline enum ours_kind ours_kind_of(bool plain, bool shared)
+{
+	if (plain)
+		return OURS_PLAIN;
+	return shared ? OURS_SHARED : OURS_PRIVATE;
+}
+
+/* [start, end) is ours from now on, and of this kind. -ENOMEM. */
+int ours_add(uint64_t start, uint64_t end, enum ours_kind kind);
 
 /* No longer. */
 void ours_remove(uint64_t start, uint64_t end);
 
 /* The first piece of [*start, *end) that is ours; false: none. */
 bool ours_next(uint64_t *start, uint64_t *end);
+
+/* Likewise, of one kind. */
+bool ours_next_of(enum ours_kind kind, uint64_t *start, uint64_t *end);
 
 /* Around a fork: nobody is changing them meanwhile. */
 void ours_before_fork(void);
