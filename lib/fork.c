@@ -21,22 +21,32 @@
  *
  *      parent P                       wmapd              child C
  *   1  all signals blocked
- *   2  FORK ───────────────────────►  copies P's space: an embryo, bound to a
- *      ◄─────────────────── socket c  new socket pair; holds its objects
+ *   2  makes a connection:
+ *      wmapd's end w, the child's c
+ *      FORK(w) ────────────────────►  copies P's space: an embryo, bound to w;
+ *                                     holds its objects
  *   3  private mappings: DOFORK
- *   4  fork ──────────────────────────────────────────►  has c, and copies of
+ *   4  fork ──────────────────────────────────────────►  has c, w, and copies of
  *                                                        P's other descriptors
  *   5  closes c                                          closes all but c
  *      private mappings: DONTFORK                        opens a uffd of its own
- *   6                                 embryo becomes  ◄─ ATTACH(uffd) by c
- *                                     C's space
- *   7                                 pieces, memfds  ─► shared ones: maps the
- *                                                        memfd, registers, sets
- *                                                        the protection
+ *   6                                 pieces, memfds  ─► shared ones: maps the
+ *                                     by w               memfd, registers
  *                                                        private ones (inherited
  *                                                        by 3): registers,
  *                                                        DONTFORK
+ *   7  closes w              ◄──────  answers FORK       ATTACH(uffd) by c,
+ *                                     embryo becomes  ◄─ waits for nothing
+ *                                     C's space
  *   8  signals restored                                  signals restored
+ *
+ * wmapd does 2 and 6 while the kernel forks, so neither P nor C has to wait, as a
+ * rule. Only where the kernel copies memory (private mappings, plain memory) P
+ * waits for 7 before 4: what is known of its pages is copied before they are.
+ *
+ * What nobody asks again is read from its socket only when it is done: FORK, as P
+ * may be killed, and ATTACH, as C does not wait. A successor finds it there. C
+ * may fault before ATTACH is read: the kernel keeps the message in its uffd.
  *
  * What failure does at each step:
  *
@@ -44,14 +54,21 @@
  *      mappings (SIGSEGV), as said by one line of the log
  *   4  fork fails: P closes c (5), nobody has it any more, wmapd forgets the
  *      embryo
- *   4+ C is killed before 6: likewise, as the last holder of c is gone
- *   5  P is killed: its space goes; the embryo holds its objects itself
- *   6  no uffd can be had (C gave up a privilege): C takes away what 3 let it
+ *   4+ C is killed before 7: likewise, as the last holder of c is gone
+ *      P is killed: what it has left in its sockets is heard before its space
+ *      goes; the embryo holds its objects itself
+ *   5  no uffd can be had (C gave up a privilege): C takes away what 3 let it
  *      inherit and has none of our mappings
- *   7  a piece cannot be placed: its addresses stay empty: SIGSEGV
- *      wmapd is killed: the embryo is in the ledger and c in the keeper's hands;
- *      C's request waits and is asked again. With its keeper: c is hung up, and
- *      C has none of our mappings
+ *   6  a piece cannot be placed: its addresses stay empty: SIGSEGV
+ *   7  wmapd is short of memory: it tries ATTACH again, C's faults wait
+ *   *  wmapd is killed: the embryo is in the ledger and w in the keeper's hands,
+ *      or FORK is still in its socket, or P asks again, with w, which it has
+ *      kept; C, who waits for its pieces, asks again itself
+ *   *  so is its keeper, before 7: likewise, but P's guard finds another first;
+ *      if P is killed, too, c is hung up, and C has none of our mappings
+ *   7  so is its keeper, when P has its answer, and before ATTACH is read: with
+ *      c it is gone. C's guard has nothing to hand over: what is not in memory
+ *      is SIGBUS in C
  *
  * Between 3 and 5 a raw clone by another thread inherits private mappings
  * unregistered: pages that it was not shown before are zeros there.
@@ -67,105 +84,98 @@
 #include "guard.h"
 #include "internal.h"
 #include "io.h"
-#include "list.h"
 #include "lock.h"
 #include "mem.h"
 #include "ours.h"
-#include "pager.h"
 #include "remote.h"
 #include "sys.h"
 #include "wire.h"
 
-/* Addresses that the child inherits, for the time of the fork. */
-struct inherited {
-	struct list link;
-	uint64_t start, length;
-};
-
 /* Of the fork under way: client_before_fork has everybody else wait. */
 static struct {
 	uint64_t signals; /* the mask of who forks */
-	bool remote;
-	int child; /* its connection, or a negative errno */
-	struct list inherited;
+	bool remote, lets_inherit;
 } fork_now;
 
-static uint64_t piece_length(const struct wire_piece *piece)
+static void log_none(int error)
 {
-	return piece->length + (piece->growing ? PAGE : 0);
-}
-
-static bool is_inherited(const struct wire_piece *piece)
-{
-	return !piece->shared && piece->memfd >= 0;
+	log_line("fork: the child inherits no mapping (errno %d)", -error);
 }
 
 /* ---- In the parent ------------------------------------------------------------- */
 
-/* Parent and child must not both ask by the child's connection: so that the
-   parent remembers. What it cannot remember the child does without. */
-static int let_inherit(const struct wire_piece *piece, int memfd)
+/* The private mappings of files, which the kernel copies or leaves out. */
+static void advise_private(int advice)
 {
-	struct inherited *inherited;
+	uint64_t start = 0, end = UINT64_MAX;
 
-	(void)memfd;
-	if (!is_inherited(piece))
-		return 0;
-	inherited = mem_alloc(sizeof(*inherited));
-	if (!inherited)
-		return 0;
-	inherited->start = piece->start;
-	inherited->length = piece_length(piece);
-	list_add(&fork_now.inherited, &inherited->link);
-	sys_call(SYS_madvise, inherited->start, inherited->length, MADV_DOFORK);
-	return 0;
+	while (ours_next_of(OURS_PRIVATE, &start, &end)) {
+		sys_call(SYS_madvise, start, end - start, advice);
+		start = end;
+		end = UINT64_MAX;
+	}
+}
+
+/* Is there memory that the kernel copies? What is known of its pages has to be
+   copied before, or a page that came between would be taken for inherited. */
+static bool is_any_copied(void)
+{
+	uint64_t start = 0, end = UINT64_MAX;
+
+	return ours_next_of(OURS_PRIVATE, &start, &end) ||
+	       ours_next_of(OURS_PLAIN, &start, &end);
+}
+
+static void ask(void)
+{
+	int error = remote_before_fork(is_any_copied());
+
+	fork_now.lets_inherit = !error;
+	if (fork_now.lets_inherit)
+		advise_private(MADV_DOFORK);
 }
 
 static void keep_back(void)
 {
-	list_for_each(inherited, &fork_now.inherited, struct inherited, link) {
-		sys_call(SYS_madvise, inherited->start, inherited->length,
-			 MADV_DONTFORK);
-		mem_free(inherited, sizeof(*inherited));
-	}
-	list_init(&fork_now.inherited);
+	if (fork_now.lets_inherit)
+		advise_private(MADV_DONTFORK);
 }
 
 static void before_fork(void)
 {
 	uint64_t signals = 0;
-	bool private = false;
 
 	lock_signals_block(&signals);
 	fork_now.remote = client_before_fork();
 	fork_now.signals = signals;
-	list_init(&fork_now.inherited);
-	if (fork_now.remote) {
-		fork_now.child = remote_before_fork(&private);
-		if (fork_now.child >= 0 && private)
-			remote_inherited(fork_now.child, let_inherit);
-		else if (fork_now.child < 0)
-			log_line("fork: the child inherits no mapping "
-				 "(errno %d)",
-				 -fork_now.child);
-	}
+	if (fork_now.remote)
+		ask();
 	store_file_before_fork();
 	ours_before_fork();
 }
 
 static void in_parent(void)
 {
+	int error = 0;
+
 	ours_after_fork();
 	store_file_after_fork(false);
 	if (fork_now.remote) {
 		keep_back();
-		remote_in_parent(fork_now.child);
+		error = remote_in_parent();
 	}
+	if (error)
+		log_none(error);
 	client_in_parent();
 	lock_signals_restore(fork_now.signals);
 }
 
 /* ---- In the child -------------------------------------------------------------- */
+
+static uint64_t piece_length(const struct wire_piece *piece)
+{
+	return piece->length + (piece->growing ? PAGE : 0);
+}
 
 /* Not ours after all. */
 static void drop(const struct wire_piece *piece)
@@ -174,27 +184,54 @@ static void drop(const struct wire_piece *piece)
 	ours_remove(piece->start, piece->start + piece->length);
 }
 
+/* Nobody else is here to see it unregistered: so it needs no protection that is
+   changed afterwards. */
 static int place_shared(const struct wire_piece *piece, int memfd)
 {
-	return sys_place(client_uffd(), piece->start, piece_length(piece),
-			 (int)piece->prot, true, MAP_FIXED_NOREPLACE, memfd,
-			 piece->offset, piece->modes, false);
+	uint64_t length = piece_length(piece);
+	long at = sys_map(piece->start, length, (int)piece->prot,
+			  MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			  memfd, piece->offset);
+	int error;
+
+	if (sys_failed(at))
+		return (int)at;
+	error = (int)sys_call(SYS_madvise, piece->start, length, MADV_DONTFORK);
+	if (!error)
+		error = uffd_register(client_uffd(), piece->start, length,
+				      piece->modes);
+	return error;
 }
 
-static int take_private(const struct wire_piece *piece)
+static int take_plain(const struct wire_piece *piece)
 {
 	return uffd_register(client_uffd(), piece->start, piece_length(piece),
 			     piece->modes);
 }
 
+/* The page that it would grow into was not inherited. */
+static int take_private(const struct wire_piece *piece, int memfd)
+{
+	int error = uffd_register(client_uffd(), piece->start, piece->length,
+				  piece->modes);
+
+	if (!error && piece->growing)
+		sys_place(client_uffd(), piece->start + piece->length, PAGE,
+			  (int)piece->prot, false, MAP_FIXED_NOREPLACE, memfd,
+			  piece->offset + piece->length, piece->modes, false);
+	return error;
+}
+
 static int place(const struct wire_piece *piece, int memfd)
 {
-	int error = -EMFILE;
+	int error;
 
-	if (!piece->shared)
-		error = take_private(piece);
-	else if (memfd >= 0)
+	if (memfd < 0)
+		error = piece->shared ? -EMFILE : take_plain(piece);
+	else if (piece->shared)
 		error = place_shared(piece, memfd);
+	else
+		error = take_private(piece, memfd);
 	/* What is there already is not ours. */
 	if (error == -EEXIST)
 		ours_remove(piece->start, piece->start + piece->length);
@@ -221,26 +258,21 @@ static void lose_all(void)
 
 static void attach(void)
 {
-	const struct hints *hints = NULL; /* what the parent had is here, too */
-	int error = remote_in_child(fork_now.child);
+	int error = remote_in_child();
 
 	/* After the parent's descriptors are closed: there may be no others. */
 	if (!error)
 		error = client_new_uffd();
 	if (!error)
-		error = remote_attach(client_uffd(), &hints);
-	if (hints)
-		sys_unmap((uint64_t)hints, page_up(sizeof(*hints)));
+		error = remote_inherited(place);
 	if (!error)
-		error = remote_inherited(remote_socket(), place);
+		error = remote_attach_child(client_uffd());
 	keep_back();
 	if (!error) {
 		guard_start(false); /* whoever forks often waits for us */
 		return;
 	}
-	log_line("fork: this child has none of its parent's mappings "
-		 "(errno %d)",
-		 -error);
+	log_none(error);
 	lose_all();
 	remote_stop();
 	client_lost();

@@ -503,8 +503,8 @@ static int be_orphaned(void)
 }
 
 /* The first connection, or the next to a wmapd that lives. One that dies before
-   its keeper knows of a connection takes it along. It may give nothing to this
-   user (-EPERM), or not know him (-EPROTO: the process had another one before). */
+   its keeper knows of a connection takes it along. It may be out of memory for our
+   ATTACH (-EAGAIN), give nothing to this user (-EPERM), or not know him (-EPROTO: the process had another one before). */
 static int begin(void)
 {
 	int error = 0, fd;
@@ -517,7 +517,9 @@ static int begin(void)
 		if (!error && !guard.stopping)
 			return fd;
 		close_fd(&fd);
-	} while (error == -ENOTCONN && !guard.stopping);
+		if (error == -EAGAIN)
+			pause_for(PAUSE_MS);
+	} while ((error == -ENOTCONN || error == -EAGAIN) && !guard.stopping);
 	turn_to(NONE);
 	return -1;
 }

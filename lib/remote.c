@@ -33,20 +33,24 @@ static uint64_t token[2];				/* likewise */
 /* Held while a connection is opened: a fork sees all there are. */
 static struct lock opening;
 
-/* A descriptor held for a fork, which needs one where all are used up; or -1.
+/* Descriptors held for a fork, which needs two where all are used up; or -1.
    Changed by who starts, and who forks. */
-static int spare = -1;
+static int spares[2] = { -1, -1 };
 
-static void spare_take(void)
+static void spares_take(void)
 {
-	spare = (int)sys_call(SYS_fcntl, connections[0].fd, F_DUPFD_CLOEXEC, 0);
+	for (size_t i = 0; i < lengthof(spares); i++)
+		spares[i] = (int)sys_call(SYS_fcntl, connections[0].fd,
+					  F_DUPFD_CLOEXEC, 0);
 }
 
-static void spare_give(void)
+static void spares_give(void)
 {
-	if (spare >= 0)
-		sys_call(SYS_close, spare);
-	spare = -1;
+	for (size_t i = 0; i < lengthof(spares); i++) {
+		if (spares[i] >= 0)
+			sys_call(SYS_close, spares[i]);
+		spares[i] = -1;
+	}
 }
 
 /* ---- One request and its answer ------------------------------------------------ */
@@ -104,16 +108,19 @@ static void drain(int fd, struct exchange *exchange)
 		close_got(exchange);
 }
 
-/* The size of the answer's payload, or a negative errno of the connection. */
-static int converse(struct connection *connection, struct exchange *exchange)
+static int begin(struct connection *connection, struct exchange *exchange)
 {
-	int fd = connection->fd, error, n;
-
-	drain(fd, exchange);
+	drain(connection->fd, exchange);
 	exchange->request.id = ++connection->id;
-	error = ask(fd, exchange);
-	if (error)
-		return -ENOTCONN;
+	return ask(connection->fd, exchange) ? -ENOTCONN : 0;
+}
+
+/* What was begun is answered: the size of the payload, or a negative errno of
+   the connection. */
+static int end(struct connection *connection, struct exchange *exchange)
+{
+	int fd = connection->fd, error = 0, n;
+
 	for (;;) {
 		n = hear(fd, exchange, 0);
 		/* Two pagers may have answered an earlier request, to which
@@ -132,6 +139,13 @@ static int converse(struct connection *connection, struct exchange *exchange)
 		if (error)
 			return -ENOTCONN;
 	}
+}
+
+static int converse(struct connection *connection, struct exchange *exchange)
+{
+	int error = begin(connection, exchange);
+
+	return error ? error : end(connection, exchange);
 }
 
 /* ---- Connections ---------------------------------------------------------------- */
@@ -479,14 +493,14 @@ int remote_start(const char *text, int uffd, const struct hints **hints)
 	if (error)
 		hang_up(&connections[0]);
 	else
-		spare_take();
+		spares_take();
 	lock_drop(&opening);
 	return error;
 }
 
 void remote_stop(void)
 {
-	spare_give();
+	spares_give();
 	for (int i = 0; i < CONNECTIONS; i++)
 		hang_up(&connections[i]);
 }
@@ -495,8 +509,11 @@ void remote_stop(void)
 
 int remote_fd(int from)
 {
-	int lowest = spare >= from ? spare : INT_MAX;
+	int lowest = INT_MAX;
 
+	for (size_t i = 0; i < lengthof(spares); i++)
+		if (spares[i] >= from && spares[i] < lowest)
+			lowest = spares[i];
 	for (int i = 0; i < CONNECTIONS; i++) {
 		int fd = atomic_load(&connections[i].fd);
 
@@ -523,8 +540,9 @@ void remote_fd_yield(int fd)
 			atomic_store(&connections[i].fd, another(fd));
 		release(&connections[i]);
 	}
-	if (spare == fd)
-		spare_take();
+	for (size_t i = 0; i < lengthof(spares); i++)
+		if (spares[i] == fd)
+			spares[i] = another(fd);
 }
 
 /* ---- Moving out ------------------------------------------------------------------ */
@@ -607,73 +625,147 @@ int remote_attach(int uffd, const struct hints **hints)
 
 /* ---- Fork ------------------------------------------------------------------------ */
 
-static int ask_fork_once(struct exchange *exchange)
-{
-	struct connection *connection = take();
-	int n = connection->fd < 0 ? join(connection) : 0;
+/* Of the fork under way. */
+static struct {
+	struct connection *by; /* the question is under way; or NULL */
+	struct exchange exchange;
+	int ends[2]; /* of the child's connection: wmapd's, which gets a copy,
+			and its own */
+	int error;
+	uint32_t round; /* the guard's, when it was asked last */
+	bool again;	/* it was hung up on */
+} forking;
 
-	if (leads_nowhere(n))
-		n = -ENOTCONN;
-	if (!n)
-		n = converse(connection, exchange);
-	if (n == -ENOTCONN)
-		hang_up(connection);
-	release(connection);
-	return n;
+static void close_end(int i)
+{
+	if (forking.ends[i] >= 0)
+		sys_call(SYS_close, forking.ends[i]);
+	forking.ends[i] = -1;
 }
 
-static int ask_fork(bool *private)
+static int make_ends(void)
 {
-	struct exchange exchange = {
-		.request = { .magic = WIRE_MAGIC, .kind = WIRE_FORK },
-	};
-	uint32_t round = guard_round();
-	int n;
+	return (int)sys_call(SYS_socketpair, AF_UNIX,
+			     SOCK_SEQPACKET | SOCK_CLOEXEC, 0, forking.ends);
+}
 
-	spare_give();
-	n = ask_fork_once(&exchange);
-	if (n == -ENOTCONN)
-		n = ask_fork_once(&exchange);
-	while (n == -ENOTCONN && guard_wait(round)) {
-		round = guard_round();
-		n = ask_fork_once(&exchange);
+static void fork_asked(int error)
+{
+	if (error == -ENOTCONN)
+		hang_up(forking.by);
+	release(forking.by);
+	forking.by = NULL;
+	forking.error = error;
+}
+
+static void ask_once(void)
+{
+	int error;
+
+	forking.by = take();
+	error = forking.by->fd < 0 ? join(forking.by) : 0;
+	if (leads_nowhere(error))
+		error = -ENOTCONN;
+	if (!error)
+		error = begin(forking.by, &forking.exchange);
+	if (error)
+		fork_asked(error);
+}
+
+/* Hung up on: by another connection, and then when the guard has found another
+   wmapd. It is the same child that is asked for, by the same ends. */
+static bool may_ask_again(void)
+{
+	bool may = !forking.again || guard_wait(forking.round);
+
+	if (forking.again)
+		forking.round = guard_round();
+	forking.again = true;
+	forking.exchange.request.flags |= WIRE_AGAIN;
+	return may;
+}
+
+static void ask_fork(void)
+{
+	do
+		ask_once();
+	while (!forking.by && forking.error == -ENOTCONN && may_ask_again());
+}
+
+/* wmapd's end is kept till then: a successor may have to be given it again. */
+static void await_answer(void)
+{
+	while (forking.by) {
+		int n = end(forking.by, &forking.exchange);
+
+		close_got(&forking.exchange);
+		fork_asked(n < 0 ? n : (int)forking.exchange.reply.result);
+		if (n == -ENOTCONN && may_ask_again())
+			ask_fork();
 	}
-	if (n < 0)
-		return n;
-	if (exchange.reply.result)
-		return (int)exchange.reply.result;
-	*private = exchange.reply.args[0];
-	return exchange.n_got == 1 ? exchange.got[0] : -EPROTO;
 }
 
-int remote_before_fork(bool *private)
+/* For both, and known to both: two wmapds may be asked for the same child. */
+static int prepare_child(void)
 {
-	int child = ask_fork(private);
+	uint64_t *to = forking.exchange.request.args;
+	int error = make_ends();
 
-	lock_take(&opening);
-	return child;
+	forking.exchange.fds[0] = forking.ends[0];
+	if (!error &&
+	    sys_call(SYS_getrandom, to, sizeof(token), 0) != sizeof(token))
+		error = -EAGAIN;
+	return error;
 }
 
-void remote_in_parent(int child)
+int remote_before_fork(bool wait)
+{
+	forking.ends[0] = forking.ends[1] = -1;
+	forking.again = false;
+	forking.round = guard_round();
+	forking.exchange = (struct exchange){
+		.request = { .magic = WIRE_MAGIC, .kind = WIRE_FORK },
+		.n_fds = 1,
+	};
+	spares_give();
+	forking.error = prepare_child();
+	if (!forking.error)
+		ask_fork();
+	if (wait)
+		await_answer();
+	lock_take(&opening);
+	return forking.by ? 0 : forking.error;
+}
+
+int remote_in_parent(void)
 {
 	lock_drop(&opening);
-	if (child >= 0)
-		sys_call(SYS_close, child);
-	spare_take();
+	close_end(1);
+	await_answer();
+	close_end(0);
+	spares_take();
+	return forking.error;
 }
 
 /* Calls that other threads of the parent were in are not ours. */
-int remote_in_child(int child)
+int remote_in_child(void)
 {
+	bool asked = forking.by || !forking.error;
+
 	for (int i = 0; i < CONNECTIONS; i++) {
 		hang_up(&connections[i]);
 		release(&connections[i]);
 	}
 	lock_drop(&opening);
-	if (child < 0)
-		return child;
-	connections[0].id = 0;
-	atomic_store(&connections[0].fd, child);
+	close_end(0);
+	if (!asked) {
+		close_end(1);
+		return forking.error;
+	}
+	/* The parent's question was asked for this one, too, as the first. */
+	connections[0].id = 1;
+	memcpy(token, forking.exchange.request.args, sizeof(token));
+	atomic_store(&connections[0].fd, forking.ends[1]);
 	return 0;
 }
 
@@ -697,53 +789,59 @@ static int place_all(struct exchange *exchange, size_t n, uint64_t *next,
 void remote_forget(void)
 {
 	memset(&opening, 0, sizeof(opening));
-	spare = -1;
+	spares[0] = spares[1] = -1;
 	for (int i = 0; i < CONNECTIONS; i++) {
 		atomic_store(&connections[i].fd, -1);
 		release(&connections[i]);
 	}
 }
 
-int remote_socket(void)
+int remote_inherited(int (*place)(const struct wire_piece *, int))
 {
-	return connections[0].fd;
-}
-
-/* The connection is the child's: what is asked by it counts on in both. */
-int remote_inherited(int socket, int (*place)(const struct wire_piece *, int))
-{
-	struct connection *mine = &connections[0];
-	struct connection child = { .fd = socket, .id = 1 << 20 };
-	struct connection *by = socket == mine->fd ? mine : &child;
+	struct connection *by = &connections[0];
 	struct wire_piece pieces[WIRE_FDS];
 	struct exchange exchange = {
-		.request = { .magic = WIRE_MAGIC, .kind = WIRE_INHERITED },
+		.request = { .magic = WIRE_MAGIC,
+			     .kind = WIRE_INHERITED,
+			     .id = by->id,
+			     .args = { WIRE_FDS } },
 		.bytes = pieces,
 		.size = sizeof(pieces),
 	};
-	int n, error = 0;
+	int error, n = end(by, &exchange);
 
-	if (by == mine)
-		exchange.request.args[0] = WIRE_FDS;
-	do {
-		n = converse(by, &exchange);
+	for (;;) {
+		error = n < 0 ? n : (int)exchange.reply.result;
 		/* Fewer descriptors are left than came: then one by one. */
 		if (n == -EMSGSIZE && exchange.request.args[0] > 1) {
 			exchange.request.args[0] = 1;
+			error = 0;
 			exchange.reply.args[0] = true;
-			continue;
-		}
-		if (n < 0)
-			return n;
-		error = (int)exchange.reply.result;
-		if (!error)
+		} else if (!error) {
 			error = place_all(&exchange,
 					  (size_t)n / sizeof(*pieces),
 					  &exchange.request.address, place);
-		exchange.request.flags = 0;
+		}
 		close_got(&exchange);
-	} while (!error && exchange.reply.args[0]);
-	if (by == mine)
-		spare_take();
+		if (error || !exchange.reply.args[0])
+			break;
+		exchange.request.flags = 0;
+		n = converse(by, &exchange);
+	}
+	spares_take();
 	return error;
+}
+
+/* It stays in the socket until wmapd, or a successor, has done it. */
+int remote_attach_child(int uffd)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC,
+			     .kind = WIRE_ATTACH,
+			     .args = { true } },
+		.fds = { uffd },
+		.n_fds = 1,
+	};
+
+	return begin(&connections[0], &exchange);
 }

@@ -67,25 +67,27 @@ int remote_attach(int uffd, const struct hints **hints);
 
 /* ---- Fork: fork.c has the plan --------------------------------------------- */
 
-/* The child's connection-to-be, or a negative errno. *@private: it inherits private
-   memory, which the kernel has to copy. */
-int remote_before_fork(bool *private);
+/*
+ * Ask for a child to be. @wait: till that is answered; else it may be while the
+ * kernel forks. 0, or a negative errno: the child inherits nothing.
+ */
+int remote_before_fork(bool wait);
 
-void remote_in_parent(int child);
+/* The answer, if it was not waited for. */
+int remote_in_parent(void);
 
-/* @child becomes the only connection; -errno: there is none. */
-int remote_in_child(int child);
+/* The child's connection becomes the only one; -errno: there is none. */
+int remote_in_child(void);
 
-/* What the child inherits, piece by piece; by its connection @socket. The memfd
-   (-1: none) is closed afterwards. The parent gets none. */
+/* What the child inherits, piece by piece. The memfd (-1: none) is closed
+   afterwards. */
 struct wire_piece;
-int remote_inherited(int socket,
-		     int (*place)(const struct wire_piece *piece, int memfd));
+int remote_inherited(int (*place)(const struct wire_piece *piece, int memfd));
+
+/* From now on @uffd's faults are heard. Nothing is waited for. */
+int remote_attach_child(int uffd);
 
 /* Of a child that ran no handlers: nothing is its own. */
 void remote_forget(void);
-
-/* The child's. */
-int remote_socket(void);
 
 #endif

@@ -144,7 +144,6 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_HELLO:
 	case WIRE_JOIN:
 	case WIRE_FORK:
-	case WIRE_ATTACH:
 	case WIRE_INHERITED:
 	case WIRE_HINTS:
 	case WIRE_REPLACE:
@@ -157,6 +156,8 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 		return args[0] || n_fds == 1;
 	case WIRE_HAND:
 		return args[0] && is_bool(args[1]);
+	case WIRE_ATTACH:
+		return is_bool(args[0]);
 	case WIRE_SPACES:
 		return args[0] <= INT32_MAX;
 	case WIRE_MAPPINGS:
@@ -182,6 +183,7 @@ static unsigned fds_of(unsigned kind, unsigned n_fds)
 	case WIRE_RESCUE:
 		return n_fds == 3 ? 3 : 1;
 	case WIRE_HELLO:
+	case WIRE_FORK:
 	case WIRE_ATTACH:
 	case WIRE_ADOPT_MAPPING:
 	case MESSAGE_FILE_SYNC:

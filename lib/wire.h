@@ -12,12 +12,15 @@
  *   HELLO      uffd                a token for JOIN; the hints (hints.h)
  *   JOIN
  *   HINTS                          the hints, for who has no mapping yet
- *   FORK                           a connection for the child to be, and whether
- *                                  it inherits private memory of files
- *   ATTACH     uffd                as HELLO
- *   INHERITED  how many at most    pieces to place, and their memfds; 0: as many
- *                                  as there is room for, without memfds; and
- *                                  whether there are more
+ *   FORK       wmapd's end of the
+ *              connection of a
+ *              child to be, and a
+ *              token for its JOIN
+ *   INHERITED  how many at most    pieces to place, and their memfds; whether
+ *                                  there are more. FORK has asked the first
+ *                                  of these for the child
+ *   ATTACH     uffd; whether       as HELLO, or nothing at all
+ *              nobody waits
  *   MOVE_IN                        as HELLO, but the hints; then, before ATTACH:
  *   ADOPT_OBJECT   memfd, bytes by page (WIRE_PAGE_*), file if it has one
  *   ADOPT_MAPPING  bytes by page: touched
@@ -48,7 +51,7 @@
 #include "message.h"
 #include "share.h"
 
-#define WIRE_MAGIC   0x31706d77u /* "wmp1": the version is in it */
+#define WIRE_MAGIC   0x32706d77u /* "wmp2": the version is in it */
 #define WIRE_PAYLOAD ((size_t)48 << 10)
 #define WIRE_FDS     64 /* of one packet */
 #define WIRE_ARGS    10
@@ -113,7 +116,7 @@ struct wire_piece {
 	uint16_t shared;  /* to be mapped from the memfd; else it is there */
 	uint16_t growing; /* and the page above it */
 	int32_t memfd;	 /* number among the packet's descriptors, or -1: it has
-			     none; without memfds 0 or -1 */
+			     none */
 	uint32_t booked; /* bytes are ours; else only the growth page */
 };
 

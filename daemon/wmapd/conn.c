@@ -6,6 +6,10 @@
  * that does not read its answers, or sends what is no request, is cut off, alone.
  * After each request others get their turn.
  *
+ * What nobody asks again stays in the socket until it is done, so that a successor
+ * finds it there: FORK, whose sender may be killed while its child depends on it,
+ * and ATTACH, whose sender does not wait.
+ *
  *   watched ──► request ──► under way ──► answer ──► next one
  *      └──► hung up: closed; freed when no request is under way and the loop
  *           has let go of it
@@ -16,6 +20,8 @@
 #include "mem.h"
 #include "sys.h"
 #include "wmapd.h"
+
+#define LATER 100000000ull /* ns */
 
 static void free_if_over(struct conn *conn)
 {
@@ -41,6 +47,8 @@ void conn_close(struct conn *conn)
 	conn->closed = true;
 	telling_forget(conn);
 	rescue_forget(conn);
+	loop_timer_stop(&conn->later);
+	conn->busy = conn->busy && !conn->put_off;
 	loop_unwatch(conn->server->pager->loop, &conn->watch, is_gone);
 	if (conn->session)
 		session_leave(conn);
@@ -67,6 +75,37 @@ static void tell_of(const struct conn *conn)
 	say("process %d sent what is no request: cut off", (int)conn->pid);
 }
 
+/* Is there something to be read, and is it to be kept? */
+static bool look(struct conn *conn)
+{
+	struct wire_request request = { 0 };
+	long n = sys_call(SYS_recvfrom, conn->watch.fd, &request,
+			  sizeof(request), MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+
+	conn->kept = n == sizeof(request) &&
+		     (request.kind == WIRE_FORK || request.kind == WIRE_ATTACH);
+	return n != -EAGAIN;
+}
+
+/* It is done. */
+static void consume(struct conn *conn)
+{
+	char byte;
+
+	if (conn->kept)
+		sys_call(SYS_recvfrom, conn->watch.fd, &byte, 1, MSG_DONTWAIT,
+			 NULL, NULL);
+	conn->kept = false;
+}
+
+static void handle(struct conn *conn, const struct wire_request *request,
+		   int *fds, unsigned n_fds, pid_t pid)
+{
+	conn->busy = true;
+	conn->id = request->id;
+	request_handle(conn, request, fds, n_fds, pid);
+}
+
 /* One request; false: there is none now. */
 static bool hear(struct conn *conn)
 {
@@ -75,9 +114,13 @@ static bool hear(struct conn *conn)
 	int fds[WIRE_FDS];
 	unsigned n_fds = WIRE_FDS;
 	pid_t pid = conn->pid;
-	int n = wire_receive(conn->watch.fd, bytes, sizeof(bytes), NULL, 0, fds,
-			     &n_fds, &pid, MSG_DONTWAIT);
+	int n;
 
+	if (!look(conn))
+		return false;
+	n = wire_receive(conn->watch.fd, bytes, sizeof(bytes), NULL, 0, fds,
+			 &n_fds, &pid,
+			 MSG_DONTWAIT | (conn->kept ? MSG_PEEK : 0));
 	if (n == -EAGAIN)
 		return false;
 	if (n <= 0 || wire_parse(bytes, (size_t)n, n_fds, &request)) {
@@ -87,15 +130,13 @@ static bool hear(struct conn *conn)
 		conn_close(conn);
 		return false;
 	}
-	if (request.flags & WIRE_AGAIN && request.id == conn->last) {
+	if (request.flags & WIRE_AGAIN && request.id == conn->id) {
 		close_all(fds, n_fds);
 		conn->busy = true;
-		loop_post(conn->server->pager->loop, &conn->again);
+		conn_silent(conn);
 		return true;
 	}
-	conn->busy = true;
-	conn->id = conn->last = request.id;
-	request_handle(conn, &request, fds, n_fds, pid);
+	handle(conn, &request, fds, n_fds, pid);
 	return true;
 }
 
@@ -104,6 +145,18 @@ static void go_on(struct conn *conn)
 	while (!conn->closed && !conn->busy)
 		if (!hear(conn))
 			return;
+}
+
+void conn_ask(struct conn *conn, const struct wire_request *request)
+{
+	handle(conn, request, NULL, 0, conn->pid);
+}
+
+void conn_hear_last(struct conn *conn)
+{
+	if (!conn->closed && (!conn->busy || conn->posted) && look(conn) &&
+	    conn->kept)
+		hear(conn);
 }
 
 static void readable(struct watch *watch)
@@ -115,9 +168,32 @@ static void next(struct post *post)
 {
 	struct conn *conn = container_of(post, struct conn, again);
 
-	conn->busy = false;
+	conn->busy = conn->posted = false;
 	go_on(conn);
 	free_if_over(conn);
+}
+
+void conn_silent(struct conn *conn)
+{
+	consume(conn);
+	if (!conn->posted)
+		loop_post(conn->server->pager->loop, &conn->again);
+	conn->posted = true;
+}
+
+static void later(struct timer *timer)
+{
+	struct conn *conn = container_of(timer, struct conn, later);
+
+	conn->busy = conn->put_off = false;
+	go_on(conn);
+}
+
+void conn_later(struct conn *conn)
+{
+	conn->put_off = true;
+	loop_timer_start(conn->server->pager->loop, &conn->later,
+			 time_now() + LATER);
 }
 
 void conn_answer(struct conn *conn, struct wire_reply *reply, size_t size,
@@ -132,7 +208,7 @@ void conn_answer(struct conn *conn, struct wire_reply *reply, size_t size,
 	mem_free(conn->bytes, conn->room);
 	conn->bytes = NULL;
 	conn->room = 0;
-	loop_post(conn->server->pager->loop, &conn->again);
+	conn_silent(conn);
 }
 
 int conn_create(struct server *server, int fd, uid_t uid, pid_t pid,
@@ -148,6 +224,7 @@ int conn_create(struct server *server, int fd, uid_t uid, pid_t pid,
 	conn->watch.fd = fd;
 	conn->watch.run = readable;
 	conn->again.run = next;
+	timer_init(&conn->later, later);
 	list_init(&conn->asked);
 	if (loop_watch(server->pager->loop, &conn->watch))
 		goto err_conn;

@@ -238,7 +238,7 @@ void guarded_by(struct conn *conn)
 		       session->space->uffd };
 
 	if (session->space->foreign || fds[0] < 0 || fds[2] < 0) {
-		answer(conn, -EPERM, NULL, 0);
+		answer(conn, session->embryo ? -EAGAIN : -EPERM, NULL, 0);
 		return;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", conn->server->hints);

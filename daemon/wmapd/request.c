@@ -375,7 +375,7 @@ static void hello(struct conn *conn, int uffd, bool again)
 	}
 	if (!error)
 		error = session_create(conn->server, conn->uid, conn->pid, uffd,
-				       &session);
+				       NULL, &session);
 	if (error) {
 		close(uffd);
 		answer(conn, error);
@@ -400,7 +400,7 @@ static void move_in(struct conn *conn, bool again)
 		error = -EPROTO;
 	else if (!conn->session)
 		error = session_create(conn->server, conn->uid, conn->pid, -1,
-				       &session);
+				       NULL, &session);
 	if (error) {
 		answer(conn, error);
 		return;
@@ -410,13 +410,24 @@ static void move_in(struct conn *conn, bool again)
 	welcome(conn);
 }
 
+/* Whose ATTACH, which was sent before, is not read yet is attached first. */
+static struct session *find_attached(struct conn *conn, const uint64_t *token)
+{
+	struct session *session = session_find(conn->server, conn->uid, token);
+
+	if (!session || !session->embryo)
+		return session;
+	list_for_each(one, &session->conns, struct conn, link)
+		conn_hear_last(one);
+	return session_find(conn->server, conn->uid, token);
+}
+
 static void join(struct conn *conn, const struct wire_request *request,
 		 bool again)
 {
-	struct session *session;
+	struct session *session = find_attached(conn, request->args);
 	int error = -EPROTO;
 
-	session = session_find(conn->server, conn->uid, request->args);
 	if (session && conn->session == session &&
 	    (again || request->kind == WIRE_GUARD))
 		error = 0;
@@ -428,97 +439,108 @@ static void join(struct conn *conn, const struct wire_request *request,
 		answer(conn, error);
 }
 
-static void attach(struct conn *conn, int uffd, pid_t pid, bool again)
+/* Whose process waits for no answer would not read it. */
+static void attached(struct conn *conn, bool quiet)
+{
+	if (quiet)
+		conn_silent(conn);
+	else
+		welcome(conn);
+}
+
+static void attach(struct conn *conn, int uffd, pid_t pid, bool quiet,
+		   bool again)
 {
 	struct session *session = conn->session;
 	int error = request_check_uffd(uffd);
 
 	if (again && session && !session->embryo) {
 		close(uffd);
-		welcome(conn);
+		attached(conn, quiet);
 		return;
 	}
 	if (!session || !session->embryo)
 		error = -EPROTO;
 	if (!error)
 		error = session_attach(session, pid, uffd);
-	if (error) {
-		close(uffd);
-		answer(conn, error);
+	if (!error) {
+		attached(conn, quiet);
 		return;
 	}
-	welcome(conn);
+	close(uffd);
+	/* Who faults there, with nobody to hear of it, must not sleep on. */
+	if (quiet && error == -ENOMEM)
+		conn_later(conn);
+	else
+		answer(conn, error);
 }
 
 /* ---- Fork ------------------------------------------------------------------------ */
 
-/* The second end is for the child, which the first one is told of. */
-static int make_pair(int pair[2])
+/* A connection's end, and no other kind of socket. */
+static int check_end(int fd)
 {
-	int on = 1;
+	int domain = 0, type = 0, on = 1;
+	socklen_t size = sizeof(int);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
 		return -errno;
-	setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	if (domain != AF_UNIX || type != SOCK_SEQPACKET)
+		return -EINVAL;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
+		return -errno;
 	return 0;
 }
 
-/* A copy of the space, and a connection for who will be there. */
-static int fork_session(struct conn *conn, int *child)
+static bool is_same(int fd, int other)
 {
-	struct session *parent = conn->session, *session;
-	struct conn *new;
-	int pair[2], error;
+	struct stat one, two;
 
-	error = session_create(parent->server, parent->uid, parent->pid, -1,
-			       &session);
-	if (error)
-		return error;
-	error = space_copy(parent->space, session->space);
-	if (!error)
-		error = make_pair(pair);
-	if (error) {
-		session_end(session);
-		return error;
-	}
-	error = conn_create(parent->server, pair[0], parent->uid, parent->pid,
-			    &new);
-	if (error) {
-		close(pair[1]);
-		session_end(session);
-		return error;
-	}
-	error = session_take(session, new);
-	if (error) {
-		close(pair[1]);
-		conn_close(new);
-		session_end(session);
-		return error;
-	}
-	*child = pair[1];
-	return 0;
+	return !fstat(fd, &one) && !fstat(other, &two) &&
+	       one.st_ino == two.st_ino && one.st_dev == two.st_dev;
 }
 
-static bool has_private(const struct space *space)
+/* Has a predecessor, or have we, done this FORK already? */
+static bool is_forked(const struct server *server, int fd)
 {
-	for (size_t i = 0; i < space->n; i++)
-		if (!space->entries[i].mapping->shared &&
-		    space->entries[i].mapping->object->memfd >= 0)
-			return true;
+	list_for_each(session, &server->sessions, struct session, link)
+		list_for_each(conn, &session->conns, struct conn, link)
+			if (is_same(conn->watch.fd, fd))
+				return true;
 	return false;
 }
 
-static void do_fork(struct conn *conn)
+/* A copy of the space, with a connection @fd for who will be there. */
+static int fork_session(struct session *parent, int fd, const uint64_t *token,
+			struct conn **child)
 {
-	struct wire_reply reply = { 0 };
-	int child = -1;
+	struct session *session;
+	int error = session_create(parent->server, parent->uid, parent->pid, -1,
+				   token, &session);
 
-	reply.result = conn->session ? fork_session(conn, &child) : -EPROTO;
-	if (!reply.result)
-		reply.args[0] = has_private(conn->session->space);
-	conn_answer(conn, &reply, 0, &child, child >= 0);
-	if (child >= 0)
-		close(child);
+	if (error) {
+		close(fd);
+		return error;
+	}
+	error = space_copy(parent->space, session->space);
+	if (error) {
+		close(fd);
+		session_end(session);
+		return error;
+	}
+	error = conn_create(parent->server, fd, parent->uid, parent->pid,
+			    child);
+	if (error) {
+		session_end(session);
+		return error;
+	}
+	error = session_take(session, *child);
+	if (error) {
+		conn_close(*child);
+		session_end(session);
+	}
+	return error;
 }
 
 static void describe(const struct mapping *mapping, struct wire_piece *piece)
@@ -556,7 +578,7 @@ static void inherited(struct conn *conn, const struct wire_request *request)
 {
 	const struct space *space = conn->session ? conn->session->space : NULL;
 	struct wire_reply reply = { .result = space ? 0 : -EPROTO };
-	uint64_t most = min_u64(request->args[0], WIRE_FDS);
+	uint64_t most = min_u64(max_u64(request->args[0], 1), WIRE_FDS);
 	struct wire_piece pieces[WIRE_FDS];
 	int fds[WIRE_FDS];
 	unsigned n = 0, n_fds = 0;
@@ -564,18 +586,11 @@ static void inherited(struct conn *conn, const struct wire_request *request)
 	size_t i;
 
 	for (i = space ? space_lower(space, request->address) : 0;
-	     space && i < space->n && n < (most ? most : WIRE_FDS) &&
-	     !reply.result;
-	     i++) {
+	     space && i < space->n && n < most && !reply.result; i++, n++) {
 		const struct mapping *mapping = space->entries[i].mapping;
 
 		describe(mapping, &pieces[n]);
-		if (most)
-			reply.result =
-				attach_memfd(mapping, &pieces[n], fds, &n_fds);
-		else if (mapping->object->memfd >= 0)
-			pieces[n].memfd = 0;
-		n++;
+		reply.result = attach_memfd(mapping, &pieces[n], fds, &n_fds);
 	}
 	reply.args[0] = space && i < space->n;
 	if (reply.result)
@@ -590,6 +605,31 @@ static void inherited(struct conn *conn, const struct wire_request *request)
 		    conn->bytes ? n_fds : 0);
 	for (i = 0; i < n_fds; i++)
 		close(fds[i]);
+}
+
+/*
+ * The child is answered first: it may be there already, and waits. A connection
+ * whose other end was given to us, too, thereby hears what is no request, and is
+ * cut off: nobody is left behind that only we hold.
+ */
+static void do_fork(struct conn *conn, int fd, const uint64_t *token,
+		    bool again)
+{
+	static const struct wire_request first = {
+		.kind = WIRE_INHERITED,
+		.id = 1,
+		.args = { WIRE_FDS },
+	};
+	struct conn *child = NULL;
+	int error = conn->session ? check_end(fd) : -EPROTO;
+
+	if (error || (again && is_forked(conn->server, fd)))
+		close(fd);
+	else
+		error = fork_session(conn->session, fd, token, &child);
+	if (!error && child)
+		conn_ask(child, &first);
+	answer(conn, error);
 }
 
 /* ---- Being replaced -------------------------------------------------------------- */
@@ -612,10 +652,11 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		    int *fds, unsigned n_fds, pid_t pid)
 {
 	int fd = n_fds ? fds[0] : -1;
-	bool again = request->flags & WIRE_AGAIN;
+	bool again = request->flags & WIRE_AGAIN || conn->adopted;
 
 	if (rescue_handle(conn, request, fds, n_fds, pid))
 		return;
+	conn->adopted = false;
 	switch ((unsigned)request->kind) {
 	case WIRE_HELLO:
 		hello(conn, fd, again);
@@ -628,10 +669,10 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		guarded_no_more(conn);
 		break;
 	case WIRE_ATTACH:
-		attach(conn, fd, pid, again);
+		attach(conn, fd, pid, request->args[0], again);
 		break;
 	case WIRE_FORK:
-		do_fork(conn);
+		do_fork(conn, fd, request->args, again);
 		break;
 	case WIRE_INHERITED:
 		inherited(conn, request);

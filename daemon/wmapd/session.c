@@ -132,8 +132,10 @@ static void process_ended(struct watch *watch)
 	struct session *session = container_of(watch, struct session, process);
 
 	unwatch(session);
-	list_for_each(conn, &session->conns, struct conn, link)
+	list_for_each(conn, &session->conns, struct conn, link) {
+		conn_hear_last(conn);
 		conn_close(conn);
+	}
 }
 
 /* Without it the connections tell, mostly. */
@@ -267,15 +269,17 @@ static int create(struct server *server, uid_t uid, pid_t pid,
 }
 
 int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
-		   struct session **result)
+		   const uint64_t *token, struct session **result)
 {
 	struct session *session;
 	int error = create(server, uid, pid, &session);
 
 	if (error)
 		return error;
-	if (getrandom(session->token, sizeof(session->token), 0) !=
-	    sizeof(session->token))
+	if (token)
+		memcpy(session->token, token, sizeof(session->token));
+	else if (getrandom(session->token, sizeof(session->token), 0) !=
+		 sizeof(session->token))
 		error = -EAGAIN;
 	if (!error)
 		error = ledger_space(server->ledger, session->token, uid,

@@ -229,6 +229,7 @@ static void adopt_conns(struct all *all, struct session *session)
 				&conn))
 			continue;
 		conn->number = number;
+		conn->adopted = true;
 		session_take(session, conn);
 	}
 }
@@ -406,10 +407,14 @@ static void tell(struct session *session)
 		.flags = WIRE_RESTARTED,
 	};
 
-	list_for_each(conn, &session->conns, struct conn, link)
-		if (wire_send(conn->watch.fd, &reply, sizeof(reply), NULL, 0,
-			      NULL, 0, MSG_DONTWAIT))
+	list_for_each(conn, &session->conns, struct conn, link) {
+		int error = wire_send(conn->watch.fd, &reply, sizeof(reply),
+				      NULL, 0, NULL, 0, MSG_DONTWAIT);
+
+		/* Who has hung up may have left a request. */
+		if (error == -EAGAIN)
 			conn_close(conn);
+	}
 }
 
 /* Sessions whose process has ended meanwhile hear it from their connections;

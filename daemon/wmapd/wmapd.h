@@ -121,16 +121,21 @@ struct conn {
 	struct watch watch;
 	uid_t uid; /* who connected */
 	pid_t pid;
-	bool busy;	   /* a request is under way */
-	bool closed;	   /* nobody hears the answer */
-	bool gone;	   /* by the loop, too */
-	uint64_t number;   /* in the session */
-	uint64_t id, last; /* of the request under way; of the last handled */
+	bool busy;	 /* a request is under way */
+	bool closed;	 /* nobody hears the answer */
+	bool gone;	 /* by the loop, too */
+	bool adopted;	 /* a predecessor may have done its first request */
+	bool kept;	 /* the request under way is still in the socket */
+	bool posted;	 /* again */
+	bool put_off;	 /* it is not under way, but busy: later */
+	uint64_t number; /* in the session */
+	uint64_t id;	 /* of the last request that was handled */
 	struct message message;
 	void *bytes; /* the answer's payload, or NULL */
 	size_t room;
-	struct post again; /* look for another request */
-	struct list asked; /* server.asked, with the question */
+	struct post again;  /* look for another request */
+	struct timer later; /* for the same one */
+	struct list asked;  /* server.asked, with the question */
 	struct wire_request question;
 	struct comer *comer;   /* rescue.c's, or NULL */
 	struct parked *parked; /* likewise */
@@ -149,11 +154,25 @@ void conn_close(struct conn *conn);
 void conn_answer(struct conn *conn, struct wire_reply *reply, size_t size,
 		 const int *fds, unsigned n_fds);
 
+/* It is over, and nobody waits for an answer. */
+void conn_silent(struct conn *conn);
+
+/* It cannot be done now: again in a while. Of one that is kept. */
+void conn_later(struct conn *conn);
+
+/* A request as if it had come by @conn, its first. */
+void conn_ask(struct conn *conn, const struct wire_request *request);
+
+/* Whose process has ended may have left a FORK, on which a child depends; who joins
+   an embryo may be quicker than its ATTACH. */
+void conn_hear_last(struct conn *conn);
+
 /* ---- session.c ------------------------------------------------------------- */
 
-/* For a process whose uffd it is, taken over if this succeeds; -1: an embryo. */
+/* For a process whose uffd it is, taken over if this succeeds; -1: an embryo.
+   @token: by which others join; NULL: a new one. */
 int session_create(struct server *server, uid_t uid, pid_t pid, int uffd,
-		   struct session **session);
+		   const uint64_t *token, struct session **session);
 void session_get(struct session *session);
 void session_put(struct session *session);
 

@@ -16,7 +16,7 @@ FILE_WRITTEN FILE_LENGTH UNDO REDO LEAVE STAY ABANDON STOP RECORD REPLAY HELLO
 JOIN FORK ATTACH INHERITED SPACES HINTS MOVE_IN ADOPT_OBJECT ADOPT_MAPPING
 MAPPINGS REPLACE GUARD UNGUARD RESCUE HAND HANDED""".split()
 KIND = {name: i for i, name in enumerate(KINDS)}
-MAGIC = 0x31706D77
+MAGIC = 0x32706D77
 PAGE = 4096
 PRIVATE, SHARED, ANONYMOUS, GROWSUP, COURSE = 1, 2, 4, 16, 0x10000
 AT = 1 << 40
@@ -110,8 +110,11 @@ def wire():
     yield "hello-no-fd", 0, packet("HELLO")
     yield "join", 0, packet("JOIN", 0, 0, (1, 2))
     yield "join-fd", 1, packet("JOIN", 0, 0, (1, 2))
-    yield "fork", 0, packet("FORK")
+    yield "fork", 1, packet("FORK")
+    yield "fork-no-fd", 0, packet("FORK")
     yield "attach", 1, packet("ATTACH")
+    yield "attach-child", 1, packet("ATTACH", 0, 0, (1,))
+    yield "attach-bool", 1, packet("ATTACH", 0, 0, (2,))
     yield "inherited", 0, packet("INHERITED", AT)
     yield "spaces", 0, packet("SPACES")
     yield "spaces-pid", 0, packet("SPACES", 5, 0, (1 << 31,))

@@ -397,7 +397,7 @@ static void wrong_order(void)
 {
 	int fd = enter_surely(), stranger = dial();
 	struct wire_request join = REQUEST(WIRE_JOIN, .args = { 1, 2 });
-	int uffd = uffd_new();
+	int uffd = uffd_new(), ends[2];
 
 	expect(ask(fd, REQUEST(WIRE_ATTACH), uffd) < 0, "no embryo: no ATTACH");
 	expect(ask(fd, REQUEST(WIRE_HELLO), uffd) < 0, "no second HELLO");
@@ -405,7 +405,9 @@ static void wrong_order(void)
 	expect(ask(stranger, join, -1) < 0, "no JOIN with a wrong token");
 	expect(ask(stranger, REQUEST(WIRE_ATTACH), uffd) < 0,
 	       "no ATTACH of a stranger");
-	expect(ask(stranger, REQUEST(WIRE_FORK), -1) < 0,
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0)
+		exit(1);
+	expect(ask(stranger, REQUEST(WIRE_FORK), ends[0]) < 0,
 	       "no FORK of a stranger");
 	expect(ask(stranger, REQUEST(WIRE_INHERITED), -1) < 0,
 	       "nothing to inherit for a stranger");
@@ -636,24 +638,66 @@ static void many_files(void)
 	}
 }
 
+/* A child's connection; -1: none can be had. */
+static int fork_of(int fd)
+{
+	int ends[2], error;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0)
+		return -1;
+	error = ask(fd, REQUEST(WIRE_FORK), ends[0]);
+	close(ends[0]);
+	if (!error)
+		return ends[1];
+	close(ends[1]);
+	return -1;
+}
+
 static void embryos(void)
 {
 	int fd = enter_surely(), file = open_file("embryos", O_RDWR, 64);
 	int children[500], n = 0;
-	static struct answer answer;
 
 	raise_files();
 	for (uint64_t i = 0; i < 64; i++)
 		ask(fd, map_at(AT + i * 2 * PAGE, 1, WMAP_SHARED), file);
-	while (n < 500 && !ask_keep(fd, REQUEST(WIRE_FORK), -1, &answer))
-		children[n++] = answer.n_fds ? answer.fds[0] : -1;
+	while (n < 500 && (children[n] = fork_of(fd)) >= 0)
+		n++;
 	expect(n, "an embryo");
 	for (int i = 0; i < n; i += 2)
-		ask(children[i], REQUEST(WIRE_FORK), -1);
+		fork_of(children[i]);
 	for (int i = 0; i < n; i += 3)
 		ask(children[i], REQUEST(MESSAGE_STATS), -1);
 	for (int i = 0; i < n; i += 5)
 		ask(children[i], REQUEST(WIRE_INHERITED), -1);
+}
+
+/* What is no connection's end, and ends that nobody but wmapd has. */
+static void bad_ends(void)
+{
+	int fd = enter_surely(), pair[2], crossed[2], pipes[2];
+	struct sockaddr_un address;
+	socklen_t size = address_of(&address);
+	int stream = socket(AF_UNIX, SOCK_STREAM, 0), own = dial();
+	int listening = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	if (pipe(pipes) != 0 || listening < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) != 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET, 0, crossed) != 0)
+		exit(1);
+	address.sun_path[1]++;
+	bind(listening, (struct sockaddr *)&address, size);
+	listen(listening, 1);
+	expect(ask(fd, REQUEST(WIRE_FORK), pipes[0]) < 0, "no pipe");
+	expect(ask(fd, REQUEST(WIRE_FORK), stream) < 0, "no stream");
+	expect(ask(fd, REQUEST(WIRE_FORK), uffd_new()) < 0, "no uffd");
+	ask(fd, REQUEST(WIRE_FORK), listening);
+	ask(fd, REQUEST(WIRE_FORK), own);
+	for (int i = 0; i < 2; i++) {
+		ask(fd, REQUEST(WIRE_FORK), crossed[i]);
+		ask(fd, REQUEST(WIRE_FORK), pair[0]);
+	}
+	expect(!ask(fd, REQUEST(MESSAGE_STATS), -1), "still served");
 }
 
 static void promises(void)
@@ -938,10 +982,17 @@ static void half_finished(void)
 		struct wire_request sync =
 			REQUEST(MESSAGE_SYNC, .args = { 1, 1, 1 });
 		struct wire_request fork_ = REQUEST(WIRE_FORK);
-		int file = open_file("half", O_RDWR, 4);
+		int file = open_file("half", O_RDWR, 4), ends[2];
 
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0)
+			exit(1);
 		say_to(fd, &map, &file, 1);
-		say_to(fd, i % 2 ? &sync : &fork_, NULL, 0);
+		if (i % 2)
+			say_to(fd, &sync, NULL, 0);
+		else
+			say_to(fd, &fork_, ends, 1);
+		close(ends[0]);
+		close(ends[1]);
 		close(file);
 		close(fd);
 	}
@@ -1149,6 +1200,7 @@ static const struct attack {
 	{ "pieces", pieces },
 	{ "many_files", many_files }, /* and the end of many pieces */
 	{ "embryos", embryos },
+	{ "bad_ends", bad_ends },
 	{ "promises", promises },
 	{ "at_once", at_once },
 	{ "truncated", truncated },

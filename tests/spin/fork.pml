@@ -3,54 +3,59 @@
  * fork with a pager that may be killed: a model for spin (handover.pml tells of
  * the rest; pagers.pml of kills; calls.pml of requests)
  *
- *   parent   FORK ──► pager: an embryo, connection c; in the ledger; answer c
- *            fork(2), the child has c too; the parent closes c
- *   child    ATTACH on c ──► pager: the ledger says attached; the mappings
+ *   parent   makes a connection; FORK and its pager's end ──► pager: an embryo,
+ *            fork(2) meanwhile, the child has its own end       in the ledger
+ *   pager    answers the child, then the parent, and only then takes FORK out of
+ *            its socket
+ *   child    waits for its answer, the mappings; ATTACH, for whose answer it does
+ *            not wait ──► pager: the ledger says attached, and only then ATTACH
+ *            is taken out
  *   pager    an embryo, or a process, whose connection's end nobody has any
- *            more is forgotten
+ *            more is forgotten, or one that is dead, after what it has left in
+ *            the socket
  *
- * Connection 0 is the parent's. Who holds the client's end of a connection is
- * counted: parent, child, an answer under way in a socket, the pager that has
- * made it and not yet let go of it. A socket that is closed gives up what is in
- * it. The keeper has the pager's ends alone. Parent and child may be killed
- * before each of their steps.
+ * Connection 0 is the parent's, 1 the child's. Who holds the client's end of one
+ * is counted: the child has the parent's, too, until it closes it. Parent and
+ * child may be killed before each of their steps.
  *
- * What is checked: a child is given its parent's mappings, and attached; no call
- * waits for ever; at the end, everybody gone, the ledger knows nobody.
+ * What is checked: a child is given its parent's mappings, and its faults are
+ * heard in the end; no call waits for ever; at the end, everybody gone, the
+ * ledger knows nobody.
  *
- * Not in it: a parent that maps between FORK and fork(2), which the preload
- * library's lock prevents; vfork and bare clone; grandchildren.
+ * Not in it: a parent that maps between FORK and its answer, which the library's
+ * gate prevents; vfork and bare clone; grandchildren.
  *
  * Mutants; each must be found wrong:
- *   KEPT_END      the keeper has a duplicate of the client's end, too
- *   ANSWER_FIRST  the answer before the ledger
+ *   FORK_TAKEN    FORK is taken out before the ledger knows
+ *   ATTACH_TAKEN  likewise ATTACH
+ *   NOT_HEARD     a dead parent is forgotten with what is in its socket
  *   NO_RESTARTED  a successor says nothing
- *   NOT_CLOSED    the parent does not close c
+ *   NOT_CLOSED    the parent does not close the child's end
  *   UNWATCHED     a successor does not look for ends that closed before it
  */
-#define N	4 /* connections: the parent's, and one a FORK, sent again */
+#define N	2 /* connections */
 #define THREADS 2
-#define RIGHT \
-	(known[0] != KNOWN && known[1] != KNOWN && known[2] != KNOWN && \
-	 known[3] != KNOWN)
+#define RIGHT	(known[0] != KNOWN && known[1] != KNOWN)
 
 mtype:what = { ANSWER, RESTARTED };
 mtype:record = { NEVER, KNOWN, FORGOTTEN };
+mtype:asked = { FORK, INHERITED, ATTACH };
 
-byte holders[N], made = 1;
+byte holders[N];
+bool parent_dead;
 mtype:record known[N] = NEVER; /* the ledger */
 byte mappings[N];	       /* the ledger */
-chan to_pager[N] = [6] of { byte };
+bool attached;		       /* the ledger: the child is */
+chan to_pager[N] = [6] of { mtype:asked };
 chan to_client[N] = [6] of { mtype:what, byte };
 
 #include "pagers.pml"
 
-/* A request until its answer. */
-inline call(k, got)
+/* The answer to a request that is under way. */
+inline await(k, request, got)
 {
-	to_pager[k]!1;
 	do
-	:: to_client[k]?RESTARTED, _ -> to_pager[k]!1
+	:: to_client[k]?RESTARTED, _ -> to_pager[k]!request
 	:: to_client[k]?ANSWER, got -> break
 	od
 }
@@ -60,51 +65,53 @@ inline let_go(k)
 {
 	holders[k]--;
 	do
-	:: holders[k] == 0 && to_client[k]?[ANSWER, _] ->
-		to_client[k]?ANSWER, e;
-		if
-		:: k == 0 -> holders[e]--
-		:: else
-		fi;
-		e = 0
-	:: holders[k] == 0 && to_client[k]?[RESTARTED, _] ->
-		to_client[k]?RESTARTED, _
+	:: holders[k] == 0 && nempty(to_client[k]) -> to_client[k]?_, _
 	:: else -> break
 	od
 }
 
-proctype Child(byte c)
+proctype Child()
 {
-	byte answer, e;
+	byte answer;
 
+	atomic { let_go(0) };
 	if
 	:: true ->
-		call(c, answer);
-		assert(answer == 7)
-	:: true /* killed before it has attached */
-	:: true -> to_pager[c]!1 /* or while it does */
+		await(1, INHERITED, answer);
+		assert(answer == 7);
+		to_pager[1]!ATTACH;
+		if
+		:: true -> attached /* a fault */
+		:: true /* killed before */
+		fi
+	:: true /* killed before it is there */
 	fi;
-	atomic { let_go(c); ended++ }
+	atomic { let_go(1); ended++ }
 }
 
 active proctype Parent()
 {
-	byte c, e;
+	byte answer;
 
-	atomic { holders[0] = 1; known[0] = KNOWN; mappings[0] = 7 };
+	atomic {
+		holders[0] = 1;
+		holders[1] = 1;
+		known[0] = KNOWN;
+		mappings[0] = 7
+	};
+	to_pager[0]!FORK;
 	if
-	:: true ->
-		call(0, c);
-		if
-		:: atomic { true -> holders[c]++; run Child(c) }
-		:: true -> ended++ /* killed before the fork */
-		fi;
-#ifndef NOT_CLOSED
-		atomic { let_go(c) }
-#endif
-	:: true -> to_pager[0]!1; ended++ /* killed before the answer */
+	:: atomic { true -> holders[0]++; holders[1]++; run Child() }
+	:: ended++ /* killed before */
 	fi;
-	atomic { let_go(0); ended++ }
+#ifndef NOT_CLOSED
+	atomic { let_go(1) };
+#endif
+	if
+	:: await(0, FORK, answer)
+	:: true /* killed before */
+	fi;
+	atomic { let_go(0); parent_dead = true; ended++ }
 }
 
 inline say_restarted(k)
@@ -125,92 +132,88 @@ inline answer(k, what)
 		LIVES;
 		if
 		:: holders[k] > 0 -> to_client[k]!ANSWER, what
-		:: holders[k] == 0 && k == 0 -> holders[what]--
 		:: else
-		fi;
-#ifdef KEPT_END
-		if
-		:: k == 0 -> holders[what]++
-		:: else
-		fi;
-#endif
-		unsent = 0
+		fi
 	}
 }
 
-inline enter(k)
+/* It is the child's first request, as if it had been asked. */
+inline enter()
 {
-	STEP { LIVES; known[k] = KNOWN; mappings[k] = mappings[0] }
+	STEP { LIVES; known[1] = KNOWN; mappings[1] = mappings[0] };
+	handled = handled | 2;
+	answer(1, mappings[1])
 }
 
-inline make_embryo()
+inline take_out(k)
 {
-	STEP { LIVES; unsent = made; made++; holders[unsent] = 1; c = unsent };
-#ifdef ANSWER_FIRST
-	answer(0, c);
-	enter(c)
-#else
-	enter(c);
-	answer(0, c)
-#endif
+	STEP { LIVES; to_pager[k]?_ }
 }
 
 #ifdef UNWATCHED
-#define WATCHES(c) (me == 0)
+#define WATCHES (me == 0)
 #else
-#define WATCHES(c) true
+#define WATCHES true
 #endif
 
-#define IS_LEFT(c) \
-	(known[c] == KNOWN && holders[c] == 0 && empty(to_pager[c]) && \
-	 WATCHES(c))
-#define IS_ASKED(c) (known[c] == KNOWN && nempty(to_pager[c]))
+#define IS_LEFT(k) \
+	(known[k] == KNOWN && holders[k] == 0 && empty(to_pager[k]) && WATCHES)
+#define IS_ASKED(k, what) \
+	(!KILLED && known[k] == KNOWN && to_pager[k]?[what])
 
 proctype Pager(byte me; bool is_candidate; byte old)
 {
-	byte c, e, unsent, handled;
+	byte handled; /* bit by bit: the first request of a connection */
 
 #ifndef NO_RESTARTED
 	say_restarted(0);
 	say_restarted(1);
-	say_restarted(2);
-	say_restarted(3);
 #endif
 end:
 	do
 	:: KILLED -> break
-	:: STEP { !KILLED && IS_ASKED(0) -> to_pager[0]?_ };
+	:: IS_ASKED(0, FORK) ->
+#ifdef FORK_TAKEN
+		take_out(0);
+#endif
 		if
 		:: handled & 1
-		:: else -> handled = handled | 1; make_embryo(); c = 0
-		fi
-	:: STEP { !KILLED && IS_ASKED(1) -> to_pager[1]?_; c = 1 };
-		goto attach
-	:: STEP { !KILLED && IS_ASKED(2) -> to_pager[2]?_; c = 2 };
-		goto attach
-	:: STEP { !KILLED && IS_ASKED(3) -> to_pager[3]?_; c = 3 };
-attach:
-		if
-		:: handled & (1 << c)
 		:: else ->
-			handled = handled | (1 << c);
-			answer(c, mappings[c])
+			handled = handled | 1;
+			if
+			:: known[1] == KNOWN
+			:: else -> enter()
+			fi;
+			answer(0, 0)
 		fi;
-		c = 0
+#ifndef FORK_TAKEN
+		take_out(0)
+#endif
+	:: STEP { IS_ASKED(1, INHERITED) -> to_pager[1]?INHERITED };
+		if
+		:: handled & 2
+		:: else ->
+			handled = handled | 2;
+			answer(1, mappings[1])
+		fi
+	:: IS_ASKED(1, ATTACH) ->
+#ifdef ATTACH_TAKEN
+		take_out(1);
+		STEP { LIVES; attached = true }
+#else
+		STEP { LIVES; attached = true };
+		take_out(1)
+#endif
 	:: STEP { !KILLED && IS_LEFT(0) -> known[0] = FORGOTTEN }
 	:: STEP { !KILLED && IS_LEFT(1) -> known[1] = FORGOTTEN }
-	:: STEP { !KILLED && IS_LEFT(2) -> known[2] = FORGOTTEN }
-	:: STEP { !KILLED && IS_LEFT(3) -> known[3] = FORGOTTEN }
+#ifdef NOT_HEARD
+	:: STEP { !KILLED && known[0] == KNOWN && parent_dead ->
+		known[0] = FORGOTTEN }
+#else
+	:: STEP { !KILLED && known[0] == KNOWN && parent_dead &&
+		empty(to_pager[0]) -> known[0] = FORGOTTEN }
+#endif
 	od;
 killed:
-	atomic {
-		bury(me);
-		if
-		:: unsent > 0 -> holders[unsent]--
-		:: else
-		fi;
-		unsent = 0;
-		handled = 0;
-		c = 0
-	}
+	atomic { bury(me); handled = 0 }
 }
