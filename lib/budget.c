@@ -70,12 +70,13 @@ uint64_t budget_write_most(const struct pager *pager)
 	return max_u64(for_writing(&pager->budget) >> PAGE_SHIFT >> 2, 1);
 }
 
-/* Who compresses needs a buffer as large. */
+/* Who compresses needs a buffer as large. (What is being read has no part in it:
+   a write that waited for that would wait for nobody.) */
 bool budget_write_fits(const struct pager *pager, uint64_t bytes)
 {
 	const struct budget *budget = &pager->budget;
 	const struct swap *swap = pager->swapout.swap;
-	uint64_t used = budget->writing + swap_buffers(swap);
+	uint64_t used = budget->writing + swap_packing(swap);
 
 	if (swap_packs(swap))
 		bytes *= 2;

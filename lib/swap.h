@@ -53,8 +53,9 @@ int swap_ready(struct swap *swap);
 /* Does it compress? */
 bool swap_packs(const struct swap *swap);
 
-/* Bytes of buffers that it has now. */
+/* Bytes of buffers that it has now; of those that are being written. */
 uint64_t swap_buffers(const struct swap *swap);
+uint64_t swap_packing(const struct swap *swap);
 
 /* Such a page is not kept; one that is read has been lost: -EIO. */
 bool swap_is_zeros(const char *page);

@@ -43,6 +43,7 @@ struct swap {
 	uint32_t free_record;		  /* the first, or 0 */
 	uint64_t n_stores;
 	uint64_t buffers; /* bytes */
+	uint64_t packing; /* bytes of them that are being written */
 	bool told;	  /* the log knows that it cannot be opened */
 };
 
@@ -319,6 +320,11 @@ bool swap_packs(const struct swap *swap)
 	return swap->compress.kind != COMPRESS_NONE;
 }
 
+uint64_t swap_packing(const struct swap *swap)
+{
+	return swap ? swap->packing : 0;
+}
+
 uint64_t swap_buffers(const struct swap *swap)
 {
 	return swap ? swap->buffers : 0;
@@ -405,6 +411,8 @@ static void part_destroy(struct part *part)
 	struct swap *swap = part->whole->swapped->swap;
 	uint64_t start = page_down(part->at);
 
+	if (part->bounce && part->io.operation == IO_WRITE)
+		swap->packing -= part->bounce;
 	if (part->bounce)
 		buffer_give(swap, part->io.pub.buffer, part->bounce);
 	blocks_put(swap, start, page_up(part->at + part->size) - start);
@@ -522,6 +530,7 @@ static int pack(struct part *part, size_t room)
 	part->size += !part->size; /* something is written in any case */
 	part->io.pub.buffer = buffer;
 	part->bounce = room;
+	swap->packing += room;
 	return 0;
 }
 
@@ -544,8 +553,10 @@ static int write_part(struct part *part)
 	if (!error)
 		error = blocks_take(swap, page_up(part->size) / PAGE,
 				    &part->at);
-	if (error && part->bounce)
+	if (error && part->bounce) {
+		swap->packing -= room;
 		buffer_give(swap, part->io.pub.buffer, room);
+	}
 	return error;
 }
 
