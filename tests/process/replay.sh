@@ -31,18 +31,24 @@ brings() {
 	field bytes_read "$work/json"
 }
 
+# listing: what is in the directory, but for messages
+listing() {
+	find "$work" -mindepth 1 -maxdepth 1 ! -name err \
+		-printf '%f %s %T@\n' | sort
+}
+
 # refused TEXT OPTION…: nothing is run, the message has the text, and the rest of
 # the directory is as it was
 refused() {
 	local text=$1 before
 
 	shift
-	before=$(ls -l "$work" | grep -v ' err$')
+	before=$(listing)
 	"$wmap" run "$@" -- touch "$work/ran" 2>"$work/err"
 	expect "$*: status 125" test $? = 125
 	expect "$*: $text" grep -qF -e "$text" "$work/err"
 	expect "$*: nothing has changed" \
-		test "$before" = "$(ls -l "$work" | grep -v ' err$')"
+		test "$before" = "$(listing)"
 }
 
 # Touches pages of the file and waits a while, so that what is replayed comes.

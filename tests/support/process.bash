@@ -138,9 +138,7 @@ end() {
 
 # soon COMMAND…: it succeeds within 20 seconds
 soon() {
-	local i
-
-	for i in {1..400}; do
+	for _ in {1..400}; do
 		"$@" && return
 		sleep 0.05
 	done
