@@ -68,6 +68,22 @@ static uint64_t count(const struct figures *figures)
 	return n;
 }
 
+/* Killed processes leave what was counted, and what was mapped at their end. */
+static void print_none(FILE *to, const struct figures *figures)
+{
+	if (!figures->stats.faults) {
+		fprintf(to, "wmap: no file was mapped, or no process lived to "
+			    "tell\n");
+		return;
+	}
+	fprintf(to,
+		"wmap: nothing was mapped any more when %llu process%s "
+		"ended\n",
+		(unsigned long long)figures->processes,
+		figures->processes == 1 ? "" : "es");
+	print_sums(to, &figures->stats);
+}
+
 void summary_print(FILE *to, struct figures *figures)
 {
 	uint64_t n = count(figures);
@@ -77,8 +93,7 @@ void summary_print(FILE *to, struct figures *figures)
 			(unsigned long long)figures->unreadable,
 			plural(figures->unreadable));
 	if (!figures->n) {
-		fprintf(to, "wmap: no file was mapped, or no process lived to "
-			    "tell\n");
+		print_none(to, figures);
 		return;
 	}
 	fprintf(to, "wmap: %llu mapping%s in %llu process%s\n",

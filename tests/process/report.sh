@@ -57,6 +57,9 @@ expect "... beside one that was not" tell "$work/a.dat" 64 1
 expect "... and one that was another before" tell "$work/a.dat" 64 2
 expect "... each of them once" test "$(field processes run.json)" = 3
 expect "... and what it read" grep -q '^	"faults": 6,' run.json
+under_wmap run "$touch_pages" -uk a.dat 9 2
+expect "killed with nothing mapped any more" grep -q '^wmap: 2 faults, p50' \
+	run.err
 under_wmap run "$touch_pages" -f a.dat 50 8
 expect "a child that has its parent's mapping" \
 	test "$(grep -cF '"loaded_pages": 2' run.json)" = 2

@@ -3,8 +3,8 @@
  * touch [-u] [-p] [-w] [-k] [-f] FILE PAGE…
  *
  * Maps the file, reads a byte of each page, in this order; with -w stores one.
- * Then unmaps all of it (-u), or the upper half (-p), or nothing; or kills itself
- * (-k). With -f a child does the same before, with what it inherits.
+ * Then unmaps all of it (-u), or the upper half (-p), or nothing, and kills itself
+ * (-k), or not. With -f a child does the same before, with what it inherits.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -59,11 +59,12 @@ int main(int argc, char **argv)
 		else
 			printf("%d\n", p[at]);
 	}
+	if (strchr(option, 'u') && munmap((char *)(uintptr_t)p, length) != 0)
+		return 1;
+	if (strchr(option, 'p') &&
+	    munmap((char *)(uintptr_t)p + length / 2, length / 2) != 0)
+		return 1;
 	if (strchr(option, 'k'))
 		raise(SIGKILL);
-	if (strchr(option, 'u'))
-		return munmap((char *)(uintptr_t)p, length);
-	if (strchr(option, 'p'))
-		return munmap((char *)(uintptr_t)p + length / 2, length / 2);
 	return 0;
 }
