@@ -19,6 +19,10 @@
 #define PER_PAGE  (PAGE / sizeof(struct record))
 #define MANY_FREE 256
 
+/* Records of errors, of an object and of all. */
+#define ERRORS_OF_ONE 4096
+#define ERRORS_OF_ALL (SLOTS / 4)
+
 /* Of the mirror: who has it cannot change it, nor take memory away. */
 #define SEALS (F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -40,7 +44,8 @@ struct ledger {
 	int (*keep)(const char *name, int fd);
 	int (*release)(const char *name);
 	uint64_t serial, ids;
-	uint32_t *freed; /* a stack */
+	uint32_t n_errors; /* records of them */
+	uint32_t *freed;   /* a stack */
 	size_t n_freed;
 	uint8_t live[SLOTS / PER_PAGE]; /* records of each page */
 };
@@ -106,6 +111,7 @@ void ledger_drop(struct ledger *ledger, uint32_t slot)
 {
 	if (!ledger || !slot)
 		return;
+	ledger->n_errors -= ledger->records[slot].kind == RECORD_ERRORS;
 	record_write(ledger, &ledger->records[slot], RECORD_NONE);
 	ledger->freed[ledger->n_freed++] = slot;
 	give_back(ledger, slot);
@@ -130,6 +136,7 @@ static void read_again(struct ledger *ledger)
 			ledger->freed[ledger->n_freed++] = i;
 		else
 			ledger->live[i / PER_PAGE]++;
+		ledger->n_errors += record->kind == RECORD_ERRORS;
 		ledger->serial = max_u64(ledger->serial, record->serial);
 		if (record->kind != RECORD_MAPPING)
 			ledger->ids = max_u64(ledger->ids, record->id);
@@ -247,6 +254,7 @@ void ledger_load(struct ledger *ledger, const struct record *records, size_t n)
 		       sizeof(*records));
 	ledger->head->used = most;
 	ledger->n_freed = 0;
+	ledger->n_errors = 0;
 	memset(ledger->live, 0, sizeof(ledger->live));
 	read_again(ledger);
 	for (size_t i = 0; i < n; i++)
@@ -362,12 +370,102 @@ int ledger_file(struct object *object, int fd)
 	return 0;
 }
 
+/* ---- Pages in error -------------------------------------------------------------- */
+
+/* The record of a page's neighbours, which is written if there is none; or NULL. */
+static struct record *errors_create(struct object *object, uint64_t group)
+{
+	struct ledger *ledger = object->ledger;
+	struct page place = { group, PAGE_ERROR, 0 };
+	struct record *record = NULL;
+
+	if (ledger->n_errors < ERRORS_OF_ALL &&
+	    object->errors.n_used < ERRORS_OF_ONE)
+		record = record_new(ledger);
+	if (!record)
+		return NULL;
+	record->id = object->id;
+	record->of_errors.first = group * ERRORS_PAGES;
+	ledger->n_errors++;
+	record_write(ledger, record, RECORD_ERRORS);
+	place.views = record->slot;
+	if (!pages_put(&object->errors, place))
+		return record;
+	ledger_drop(ledger, record->slot);
+	return NULL;
+}
+
+static bool is_blank(const struct record *record)
+{
+	for (size_t i = 0; i < lengthof(record->of_errors.bits); i++)
+		if (record->of_errors.bits[i])
+			return false;
+	return true;
+}
+
+/* One bit: the mirror is whole whenever we are killed. */
+static void errors_set(const struct ledger *ledger, struct record *record,
+		       uint64_t index, bool error)
+{
+	uint64_t *bits = &record->of_errors.bits[index % ERRORS_PAGES / 64];
+	uint64_t bit = UINT64_C(1) << index % 64;
+
+	*bits = error ? *bits | bit : *bits & ~bit;
+	if (ledger->mirror)
+		ledger->mirror[record->slot].of_errors = record->of_errors;
+}
+
+void ledger_error(struct object *object, uint64_t index, bool error)
+{
+	struct ledger *ledger = object->ledger;
+	struct page place = pages_get(&object->errors, index / ERRORS_PAGES);
+	struct record *record = NULL;
+
+	if (!ledger)
+		return;
+	if (place.views)
+		record = &ledger->records[place.views];
+	else if (error)
+		record = errors_create(object, place.index);
+	if (!record)
+		return;
+	errors_set(ledger, record, index, error);
+	if (!is_blank(record))
+		return;
+	place.state = PAGE_ABSENT;
+	pages_put(&object->errors, place);
+	ledger_drop(ledger, record->slot);
+}
+
+int ledger_take_errors(struct object *object, const struct record *record)
+{
+	struct page place = {
+		.index = record->of_errors.first / ERRORS_PAGES,
+		.state = PAGE_ERROR,
+		.views = record->slot,
+	};
+
+	if (pages_get(&object->errors, place.index).views)
+		return -EEXIST;
+	return pages_put(&object->errors, place);
+}
+
+static void errors_gone(struct object *object)
+{
+	struct page place;
+	uint64_t cursor = 0;
+
+	while (pages_next(&object->errors, 0, UINT64_MAX, &cursor, &place))
+		ledger_drop(object->ledger, place.views);
+}
+
 void ledger_object_gone(struct object *object)
 {
 	struct ledger *ledger = object->ledger;
 
 	if (!ledger)
 		return;
+	errors_gone(object);
 	ledger_drop(ledger, object->slot);
 	release(ledger, 'm', object->id);
 	if (object->opened)

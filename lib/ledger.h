@@ -9,8 +9,9 @@
  *   m7      the memfd of object 7         u3      the uffd of space 3
  *   f7.2    its file, as opened second    c3.5    its fifth connection
  *
- * Page states are in nobody's hands: what is in a memfd that may have been stored
- * to counts as changed.
+ * Page states are in nobody's hands, but for those in ERROR, of which the memfd
+ * knows nothing: what is in a memfd that may have been stored to counts as
+ * changed.
  *
  * A record is there when its kind is, which is written last. One that takes the
  * place of another says so; as long as both are there the old one counts. Where
@@ -31,7 +32,15 @@
 struct mapping;
 struct object;
 
-enum record_kind { RECORD_NONE, RECORD_OBJECT, RECORD_SPACE, RECORD_MAPPING };
+enum record_kind {
+	RECORD_NONE,
+	RECORD_OBJECT,
+	RECORD_SPACE,
+	RECORD_MAPPING,
+	RECORD_ERRORS, /* of neighbours of an object */
+};
+
+#define ERRORS_PAGES 512 /* that one record tells of */
 
 struct record {
 	_Atomic uint32_t kind; /* released when the rest is there */
@@ -40,7 +49,8 @@ struct record {
 	uint32_t replaces;     /* a slot, if its serial is replaces_serial */
 	uint32_t bits;	       /* RECORD_* below */
 	uint64_t replaces_serial;
-	uint64_t id;	 /* of the object or space; of a mapping: its space */
+	uint64_t id; /* of the object (of errors, too) or space; of a mapping:
+			its space */
 	uint64_t object; /* of a mapping; 0: plain memory */
 	union {
 		struct {
@@ -57,6 +67,10 @@ struct record {
 			uint64_t memory; /* likewise */
 			int32_t prot, flags;
 		} of_mapping;
+		struct {
+			uint64_t first; /* a multiple of ERRORS_PAGES */
+			uint64_t bits[ERRORS_PAGES / 64];
+		} of_errors;
 		uint64_t room[10];
 	};
 };
@@ -98,6 +112,13 @@ void ledger_drop(struct ledger *ledger, uint32_t slot);
 int ledger_object(struct ledger *ledger, struct object *object);
 int ledger_file(struct object *object, int fd);
 void ledger_object_gone(struct object *object);
+
+/* A page of it is in ERROR, or is not. Of more neighbours than an object may have
+   records of nothing is written: after a takeover they stay as they are. */
+void ledger_error(struct object *object, uint64_t index, bool error);
+
+/* A predecessor's record is this object's from now on. -ENOMEM. */
+int ledger_take_errors(struct object *object, const struct record *record);
 
 /* A space with its uffd (-1: none so far); 0 or -ENOMEM. */
 int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,

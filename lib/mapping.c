@@ -384,6 +384,26 @@ void object_heal(struct object *object, struct page page)
 	}
 }
 
+int object_ail(struct object *object, uint64_t index)
+{
+	struct page page = pages_get(&object->pages, index);
+	bool present = page_is(page, STATES_PRESENT);
+	uint32_t views = page.views;
+	int error;
+
+	list_for_each(mapping, &object->mappings, struct mapping, of_object) {
+		if (!shows(mapping, index))
+			continue;
+		view_note(mapping->view, index, true);
+		views |= view_bit(mapping->view);
+	}
+	error = object_set(object, page, present ? page.state : PAGE_ERROR,
+			   views);
+	if (present)
+		object_heal(object, pages_get(&object->pages, index));
+	return error;
+}
+
 /* ---- Growing up --------------------------------------------------------------*/
 
 /*

@@ -62,6 +62,7 @@ static int create(struct wmap_store *store, int memfd, struct object **result)
 	list_init(&object->pins);
 	list_init(&object->leavings);
 	pages_init(&object->pages);
+	pages_init(&object->errors);
 	object->references = 1;
 	object->memfd = memfd;
 	object->store = store ? wmap_store_get(store) : NULL;
@@ -155,6 +156,7 @@ void object_put(struct object *object)
 	wmap_store_put(object->store);
 	wmap_store_put(object->swap);
 	pages_destroy(&object->pages);
+	pages_destroy(&object->errors);
 	mem_free(object, sizeof(*object));
 }
 
@@ -244,6 +246,15 @@ static void count(struct object *object, struct page page, int by)
 		object->n_errors += by;
 }
 
+/* What shows SIGBUS does so until it is tried again, and not while it is. */
+static void note_error(struct object *object, struct page after)
+{
+	if (after.state == PAGE_ERROR)
+		ledger_error(object, after.index, true);
+	else if (object->errors.n_used && after.state != PAGE_FILLING)
+		ledger_error(object, after.index, false);
+}
+
 int object_set(struct object *object, struct page page, enum page_state state,
 	       uint32_t views)
 {
@@ -254,6 +265,7 @@ int object_set(struct object *object, struct page page, enum page_state state,
 		return error;
 	count(object, page, -1);
 	count(object, after, 1);
+	note_error(object, after);
 	if (page_is(page, STATES_PRESENT) != page_is(after, STATES_PRESENT))
 		budget_count(object, page.index,
 			     page_is(after, STATES_PRESENT) ? 1 : -1);

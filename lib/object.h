@@ -66,9 +66,11 @@ struct object {
 	uint64_t length; /* of the store in bytes, when last asked */
 	struct pages pages;
 	size_t n_present, n_dirty, n_errors;
-	uint32_t views;	  /* numbers taken */
-	bool locked;	  /* no other pager writes back to this file */
-	bool unflushed;	  /* written since the last flush */
+	struct pages errors; /* ledger.c: by ERRORS_PAGES neighbours, the slot
+				of their record as views */
+	uint32_t views;	     /* numbers taken */
+	bool locked;	     /* no other pager writes back to this file */
+	bool unflushed;	     /* written since the last flush */
 	unsigned writing; /* runs being written back, within their deadline */
 	unsigned writers; /* in write(2) to the file: no run is begun */
 	struct account *account;   /* charged with it, or NULL */

@@ -235,6 +235,10 @@ void mapping_poison(struct mapping *mapping, struct page page);
  */
 void mapping_mend(struct mapping *mapping);
 
+/* A page was in ERROR when its pager died: it is, wherever it may be shown; or
+   it heals, as it is there by now. */
+int object_ail(struct object *object, uint64_t index);
+
 /* Likewise a page in ERROR, wherever it was shown. */
 void object_expose(struct object *object, uint64_t index);
 

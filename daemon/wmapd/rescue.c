@@ -76,6 +76,10 @@ static bool record_ok(const struct record *record)
 		record->of_mapping.deadline,
 	};
 
+	if (record->kind == RECORD_ERRORS)
+		return record->id &&
+		       record->of_errors.first % ERRORS_PAGES == 0 &&
+		       record->of_errors.first < PAGES_LIMIT;
 	if (record->kind != RECORD_MAPPING)
 		return record->id && (record->kind == RECORD_OBJECT ||
 				      record->kind == RECORD_SPACE);

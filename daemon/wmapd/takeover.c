@@ -13,8 +13,8 @@
  *
  * Without a keeper the same comes from the clients' hands (rescue.c).
  *
- * What is in a memfd of which a mapping may have stored counts as changed. What
- * is nobody's any more is let go of.
+ * What is in a memfd of which a mapping may have stored counts as changed; what
+ * could not be had is tried again. What is nobody's any more is let go of.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -373,6 +373,25 @@ static int adopt_mapping(struct all *all, struct record *record)
 	return share_bound_mapping(mapping, record->of_mapping.memory);
 }
 
+/* ---- Errors ------------------------------------------------------------------------ */
+
+static int adopt_errors(const struct all *all, const struct record *record)
+{
+	struct object *object = object_of(all, record->id);
+	int error = object ? ledger_take_errors(object, record) : -ENOENT;
+
+	if (error) {
+		ledger_drop(all->server->ledger, record->slot);
+		return error;
+	}
+	for (uint64_t i = 0; i < ERRORS_PAGES && !error; i++)
+		if (record->of_errors.bits[i / 64] >> i % 64 & 1 &&
+		    record->of_errors.first + i < object->n_pages)
+			error = object_ail(object, record->of_errors.first + i);
+	object_sicken(all->server->pager, object);
+	return error;
+}
+
 /* ---- All of it --------------------------------------------------------------------- */
 
 static int adopt(struct all *all, size_t i)
@@ -384,8 +403,10 @@ static int adopt(struct all *all, size_t i)
 		return adopt_object(all, record, &all->objects[i]);
 	case RECORD_SPACE:
 		return adopt_space(all, record);
-	default:
+	case RECORD_MAPPING:
 		return adopt_mapping(all, record);
+	default:
+		return adopt_errors(all, record);
 	}
 }
 

@@ -134,6 +134,49 @@ expect "... of all" byte_is "$other" 9 47
 expect "the keeper ends with the last" soon is_dead "$keeper"
 expect "nobody listens" test -z "$(wmapds)"
 
+# ---- What could not be had ---------------------------------------------------------
+
+# heals_after KILLER: a page that is past the end of the file when wmapd dies is
+# tried again by its successor
+heals_after() {
+	new_file "$file"
+	start "${@:2}"
+	client e "$file"
+	client g "$file"
+	truncate -s 131072 "$file"
+	expect "past the end is SIGBUS" test "$(ask e 'try 200704')" = SIGBUS
+	ask g 'try 131072' >/dev/null
+	expect "$1 is killed" "$1"
+	expect "it is served" test "$(ask e 'load 4096')" = 7
+	expect "it is SIGBUS still" test "$(ask e 'try 200704')" = SIGBUS
+	new_file "$file"
+	expect "it heals" soon tries e 200704 7
+	expect "... for others" soon tries g 131072 7
+	expect "... also where nobody had touched it" \
+		test "$(ask g 'try 200704')" = 7
+	for name in e g; do
+		end "$name"
+	done
+	kill "$first" 2>/dev/null # the keeper, if it has one
+	expect "nobody listens" soon nobody_listens
+}
+
+tries() {
+	test "$(ask "$1" "try $2")" = "$3"
+}
+
+nobody_listens() {
+	test -z "$(wmapds)"
+}
+
+kill_pager() {
+	kill -KILL "$(wmapds)"
+}
+
+address=@wmap-errors-$$
+heals_after kill_pager
+heals_after kill_all --alone
+
 # ---- Many at once ------------------------------------------------------------------
 
 # A path, which wmapd leaves behind; twelve who find it so.

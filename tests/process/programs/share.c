@@ -7,6 +7,7 @@
  * reads a command a line and prints a line when it is done:
  *
  *   load N       the byte at N            sum        of all bytes
+ *   try N        the same, or "SIGBUS"
  *   store N B    B to N                   fill B     to all
  *   sync         msync                    pid        its own
  *   raw N B      a child by a raw clone, which runs no handlers, loads byte N,
@@ -77,12 +78,22 @@ static void raw(size_t n)
 	printf(" %d\n", at[n]);
 }
 
-/* ---- Attacks --------------------------------------------------------------------- */
-
 static void leap(int number)
 {
 	siglongjmp(escape, number);
 }
+
+static void try(size_t n)
+{
+	signal(SIGBUS, leap);
+	if (sigsetjmp(escape, 1))
+		puts("SIGBUS");
+	else
+		printf("%d\n", at[n]);
+	signal(SIGBUS, SIG_DFL);
+}
+
+/* ---- Attacks --------------------------------------------------------------------- */
 
 /* Can the byte there be stored to, and does the mapping see it? */
 static bool stores(char *p)
@@ -197,6 +208,8 @@ static void obey(const char *line)
 		printf("%d\n", at[n]);
 	else if (!strcmp(word, "sum"))
 		printf("%lx\n", sum());
+	else if (!strcmp(word, "try"))
+		try(n);
 	else if (!strcmp(word, "store"))
 		at[n] = (char)byte, puts("done");
 	else if (!strcmp(word, "fill"))
