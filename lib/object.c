@@ -55,6 +55,7 @@ static int create(struct wmap_store *store, int memfd, struct object **result)
 	list_init(&object->mappings);
 	list_init(&object->fills);
 	list_init(&object->writebacks);
+	list_init(&object->writes);
 	list_init(&object->sick);
 	list_init(&object->of_pager);
 	list_init(&object->of_maker);

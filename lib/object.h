@@ -54,6 +54,7 @@ struct object {
 	struct list mappings; /* mapping.of_object */
 	struct list fills;    /* fill.link: reads under way */
 	struct list writebacks; /* writeback.link: the first one is running */
+	struct list writes;	/* write.link: what its store has of ours */
 	unsigned references;
 	uint64_t dev, ino;	     /* of a file, else 0 */
 	_Atomic unsigned *counts[2]; /* of files, that it is counted in */

@@ -15,15 +15,15 @@
  *
  * A write that passes its deadline has failed for those who wait, but its pages
  * stay WRITING until the store answers: a second write could be overtaken by it.
- * A write-back that finds such pages is parked until they are settled, or until
- * its own deadline has passed. So it is while somebody is in write(2) to the
- * file, whose bytes it could overtake too (books_file.c).
+ * A write-back that finds such a write is parked until it is settled, or until
+ * its own deadline has passed; also if its pages went meanwhile, and came again.
+ * So it is while somebody is in write(2) to the file, whose bytes it could
+ * overtake too (books_file.c). A page is in one write at most.
  */
 #include <string.h>
 
 #include "mem.h"
 #include "pager.h"
-#include "swap.h"
 #include "sys.h"
 
 #define RUN_PAGES 256 /* of one write */
@@ -31,6 +31,7 @@
 
 struct write {
 	struct io io;
+	struct list link; /* object.writes */
 	struct pager *pager;
 	struct object *object;
 	struct writeback *writeback; /* NULL: it waits no longer */
@@ -54,8 +55,6 @@ static void settle_run(struct write *write, bool written)
 		if (page.state == PAGE_WRITING || page.state == PAGE_REDIRTIED)
 			object_set(object, page,
 				   clean ? PAGE_CLEAN : PAGE_DIRTY, page.views);
-		else if (!object->store)
-			swap_drop(object->swap, i, i + 1); /* it went */
 	}
 }
 
@@ -152,6 +151,7 @@ static void end_run(struct write *write, int error)
 		pager->wet.run = wet;
 		loop_post(pager->loop, &pager->wet);
 	}
+	list_del(&write->link);
 	object_put(write->object);
 	mem_free(write, sizeof(*write));
 	fills_feed(pager);
@@ -208,6 +208,7 @@ static struct write *write_create(struct writeback *writeback, uint64_t first,
 	write->object = object_get(writeback->object);
 	write->first = first;
 	write->count = count;
+	list_add(&write->object->writes, &write->link);
 	return write;
 }
 
@@ -442,9 +443,11 @@ static void step(struct writeback *writeback)
 /* A write from before this write-back that has not been answered yet. */
 static bool still_writing(const struct writeback *writeback)
 {
-	return pages_count(&writeback->object->pages, writeback->first,
-			   writeback->end,
-			   1u << PAGE_WRITING | 1u << PAGE_REDIRTIED, 0);
+	list_for_each(write, &writeback->object->writes, struct write, link)
+		if (write->first < writeback->end &&
+		    write->first + write->count > writeback->first)
+			return true;
+	return false;
 }
 
 static int collect(struct writeback *writeback)
