@@ -127,6 +127,8 @@ for who in system user; do
 	cp "$WMAP_BUILD/obj/systemd/$who"/* "$units"
 	expect "the $who's units start wmapd" \
 		grep -qE '^ExecStart=/.*/wmapd$' "$units/wmapd.service"
+	expect "... and let it give up system calls" \
+		grep -qE '^SystemCallFilter=.* seccomp' "$units/wmapd.service"
 	sed -i "s|^ExecStart=.*|ExecStart=$wmapd|" "$units/wmapd.service"
 	if command -v systemd-analyze >/dev/null; then
 		XDG_RUNTIME_DIR=$work systemd-analyze verify --man=no --$who \
