@@ -64,11 +64,18 @@ static void say_no_pager(int error)
 		say("no pager can be started: %s", strerror(error));
 }
 
+static void say_log(void *unused, const char *line)
+{
+	(void)unused;
+	say("%s", line);
+}
+
 /* Can the program's processes have a pager? They are like this one. */
 static bool check_pager(void)
 {
 	unsigned features;
 
+	wmap_log_set(say_log, NULL);
 	if (wmap_start(&features) != 0) {
 		say_no_pager(errno);
 		return false;

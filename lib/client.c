@@ -397,8 +397,12 @@ static int start_private(void)
 
 static int start_at(const char *where)
 {
-	if (!is_place(where))
+	if (!is_place(where)) {
+		log_line("%s is no pager: it is thread, private, daemon, or an "
+			 "address, @NAME or /PATH",
+			 where);
 		return -EINVAL;
+	}
 	if (!strcmp(where, "thread"))
 		return start_thread();
 	if (!strcmp(where, "private"))

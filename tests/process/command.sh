@@ -45,6 +45,7 @@ for memory in 0 -1 12Q 12KK 100K 99999999T ' 1M' 0x100000 ''; do
 	WMAP_MEMORY=$memory says 125 "WMAP_MEMORY $memory: not a size" \
 		run -- true
 done
+WMAP_PAGER=nobody says 125 "nobody is no pager: it is thread" run -- true
 
 # Programs that cannot be run.
 says 127 "nonexistent: no such program" run -- nonexistent
