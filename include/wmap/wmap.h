@@ -515,6 +515,11 @@ WMAP_API int wmap_replay(const char *path);
  *
  * Pins do not count: one wmap_unpin undoes any number. Unmapping does, too.
  *
+ * With a budget, pin what a device writes to: where a read(2) from a descriptor
+ * with O_DIRECT goes, and io_uring's registered buffers. Nothing tells a pager
+ * that a page is in use so; if it is evicted meanwhile, what arrives is lost.
+ * Synchronise (wmap_sync) after such a read, not during it.
+ *
  * Blocks:  until the range is in memory.
  *
  * Errors:

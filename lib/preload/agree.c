@@ -28,10 +28,12 @@ static struct {
 	ssize_t (*pread)(int, void *, size_t, off_t);
 	ssize_t (*readv)(int, const struct iovec *, int);
 	ssize_t (*preadv)(int, const struct iovec *, int, off_t);
+	ssize_t (*preadv2)(int, const struct iovec *, int, off_t, int);
 	ssize_t (*write)(int, const void *, size_t);
 	ssize_t (*pwrite)(int, const void *, size_t, off_t);
 	ssize_t (*writev)(int, const struct iovec *, int);
 	ssize_t (*pwritev)(int, const struct iovec *, int, off_t);
+	ssize_t (*pwritev2)(int, const struct iovec *, int, off_t, int);
 } real;
 
 __attribute__((constructor)) static void find_real(void)
@@ -40,10 +42,12 @@ __attribute__((constructor)) static void find_real(void)
 	*(void **)&real.pread = dlsym(RTLD_NEXT, "pread");
 	*(void **)&real.readv = dlsym(RTLD_NEXT, "readv");
 	*(void **)&real.preadv = dlsym(RTLD_NEXT, "preadv");
+	*(void **)&real.preadv2 = dlsym(RTLD_NEXT, "preadv2");
 	*(void **)&real.write = dlsym(RTLD_NEXT, "write");
 	*(void **)&real.pwrite = dlsym(RTLD_NEXT, "pwrite");
 	*(void **)&real.writev = dlsym(RTLD_NEXT, "writev");
 	*(void **)&real.pwritev = dlsym(RTLD_NEXT, "pwritev");
+	*(void **)&real.pwritev2 = dlsym(RTLD_NEXT, "pwritev2");
 }
 
 #define REAL(name, ...) \
@@ -53,11 +57,15 @@ __attribute__((constructor)) static void find_real(void)
 #define SYSCALL_pread(fd, buffer, n, at) syscall(SYS_pread64, fd, buffer, n, at)
 #define SYSCALL_readv(fd, v, n)		 syscall(SYS_readv, fd, v, n)
 #define SYSCALL_preadv(fd, v, n, at)	 syscall(SYS_preadv, fd, v, n, at, 0)
-#define SYSCALL_write(fd, buffer, n)	 syscall(SYS_write, fd, buffer, n)
+#define SYSCALL_preadv2(fd, v, n, at, flags) \
+	syscall(SYS_preadv2, fd, v, n, at, 0, flags)
+#define SYSCALL_write(fd, buffer, n) syscall(SYS_write, fd, buffer, n)
 #define SYSCALL_pwrite(fd, buffer, n, at) \
 	syscall(SYS_pwrite64, fd, buffer, n, at)
 #define SYSCALL_writev(fd, v, n)      syscall(SYS_writev, fd, v, n)
 #define SYSCALL_pwritev(fd, v, n, at) syscall(SYS_pwritev, fd, v, n, at, 0)
+#define SYSCALL_pwritev2(fd, v, n, at, flags) \
+	syscall(SYS_pwritev2, fd, v, n, at, 0, flags)
 
 /* ---- Around a call --------------------------------------------------------- */
 
@@ -89,15 +97,26 @@ static void before_read(int fd, off_t at, size_t n)
 	errno = saved;
 }
 
-/* A pwrite to a descriptor with O_APPEND goes to the end whatever it is told. */
-static off_t appended(int fd, off_t at, ssize_t n)
+/* Where @n bytes begin that were written to the end. */
+static off_t end_of(int fd, ssize_t n)
 {
 	off_t end;
 
+	if (n <= 0 || !wmap_file_any())
+		return -1;
+	end = syscall(SYS_lseek, fd, 0, SEEK_END);
+	return end < n ? -1 : end - n;
+}
+
+/* A pwrite to a descriptor with O_APPEND goes there whatever it is told. */
+static off_t appended(int fd, off_t at, ssize_t n)
+{
+	off_t where;
+
 	if (n <= 0 || !wmap_file_any() || !(fcntl(fd, F_GETFL) & O_APPEND))
 		return at;
-	end = syscall(SYS_lseek, fd, 0, SEEK_END);
-	return end < n ? at : end - n;
+	where = end_of(fd, n);
+	return where < 0 ? at : where;
 }
 
 /*
@@ -155,26 +174,48 @@ static void cancelled(void *writing)
 
 HOOK ssize_t read(int fd, void *buffer, size_t n)
 {
+	struct iovec one = { buffer, n };
+
 	before_read(fd, -1, n);
+	if (direct_concerns(fd, &one, 1))
+		return direct_read(fd, &one, 1, -1);
 	return REAL(read, fd, buffer, n);
 }
 
 HOOK ssize_t pread(int fd, void *buffer, size_t n, off_t at)
 {
+	struct iovec one = { buffer, n };
+
 	before_read(fd, at, n);
+	if (at >= 0 && direct_concerns(fd, &one, 1))
+		return direct_read(fd, &one, 1, at);
 	return REAL(pread, fd, buffer, n, at);
 }
 
 HOOK ssize_t readv(int fd, const struct iovec *vector, int n)
 {
 	before_read(fd, -1, wmap_file_any() ? sum(vector, n) : 0);
+	if (direct_concerns(fd, vector, n))
+		return direct_read(fd, vector, n, -1);
 	return REAL(readv, fd, vector, n);
 }
 
 HOOK ssize_t preadv(int fd, const struct iovec *vector, int n, off_t at)
 {
 	before_read(fd, at, wmap_file_any() ? sum(vector, n) : 0);
+	if (at >= 0 && direct_concerns(fd, vector, n))
+		return direct_read(fd, vector, n, at);
 	return REAL(preadv, fd, vector, n, at);
+}
+
+/* @at: -1 for the descriptor's own offset. */
+HOOK ssize_t preadv2(int fd, const struct iovec *vector, int n, off_t at,
+		     int flags)
+{
+	before_read(fd, at, wmap_file_any() ? sum(vector, n) : 0);
+	if (at >= -1 && direct_concerns(fd, vector, n))
+		return direct_read(fd, vector, n, at);
+	return REAL(preadv2, fd, vector, n, at, flags);
 }
 
 /* ---- Writing --------------------------------------------------------------- */
@@ -210,6 +251,17 @@ HOOK ssize_t pwritev(int fd, const struct iovec *vector, int count, off_t at)
 
 	WRITING(fd, appended(fd, at, n),
 		n = REAL(pwritev, fd, vector, count, at));
+	return n;
+}
+
+/* With RWF_APPEND it goes to the end whatever it is told, too. */
+HOOK ssize_t pwritev2(int fd, const struct iovec *vector, int count, off_t at,
+		      int flags)
+{
+	ssize_t n;
+
+	WRITING(fd, flags & RWF_APPEND ? end_of(fd, n) : appended(fd, at, n),
+		n = REAL(pwritev2, fd, vector, count, at, flags));
 	return n;
 }
 
@@ -303,9 +355,13 @@ HOOK int posix_fallocate(int fd, off_t offset, off_t length)
 
 ssize_t pread64(int fd, void *buffer, size_t n, off64_t at) SAME(pread);
 ssize_t preadv64(int fd, const struct iovec *v, int n, off64_t at) SAME(preadv);
+ssize_t preadv64v2(int fd, const struct iovec *v, int n, off64_t at, int flags)
+	SAME(preadv2);
 ssize_t pwrite64(int fd, const void *buffer, size_t n, off64_t at) SAME(pwrite);
 ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t at)
 	SAME(pwritev);
+ssize_t pwritev64v2(int fd, const struct iovec *v, int n, off64_t at, int flags)
+	SAME(pwritev2);
 ssize_t sendfile64(int out, int in, off64_t *at, size_t n) SAME(sendfile);
 int ftruncate64(int fd, off64_t length) SAME(ftruncate);
 int truncate64(const char *path, off64_t length) SAME(truncate);

@@ -15,6 +15,7 @@
  *   map       mmap, munmap, mremap
  *   advice    msync, mprotect, madvise, mincore
  *   agree     read, write, truncate of files that are mapped
+ *   direct    reads past the page cache, into what is mapped
  *   numbers   close, dup2: the library's descriptors are left alone
  *   exits     _exit and exec: write back and report first
  *   signals   a program's own SIGSEGV handler, behind wmap's report
@@ -33,6 +34,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "wmap/wmap.h"
@@ -126,6 +128,14 @@ int ranges_vacate_ours(void *addr, size_t length);
 /* The same for one piece: for ranges_call.ours. */
 int ranges_unmap_piece(void *addr, size_t length,
 		       const struct ranges_call *call);
+
+/* ---- direct ------------------------------------------------------------- */
+
+/* Is this a read past the page cache, into memory of ours? */
+bool direct_concerns(int fd, const struct iovec *vector, int n);
+
+/* Then it is done so. @at: where, or -1 for the descriptor's own offset. */
+ssize_t direct_read(int fd, const struct iovec *vector, int n, off_t at);
 
 /* ---- exits, signals ----------------------------------------------------- */
 

@@ -5,4 +5,5 @@
 . "$WMAP_SOURCE/tests/support/process.bash" || exit 1
 
 same_all agree
+WMAP_MEMORY=512K same agree reads_past_the_page_cache
 finish

@@ -213,6 +213,49 @@ static void writes_much(const char *path)
 	print_whole_file();
 }
 
+#define MANY ((size_t)1 << 20)
+
+static int open_directly(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECT);
+
+	/* There are file systems without. */
+	return fd < 0 && errno == EINVAL ? open(path, O_RDONLY) : fd;
+}
+
+/* Into pages that have to go while more of them come, if memory is short. */
+static void reads_past_the_page_cache(const char *path)
+{
+	struct iovec two[2];
+	char name[4096], *to;
+	int from;
+
+	snprintf(name, sizeof(name), "%s.other", path);
+	close(make_file(name, 6 * MANY - 2 * PAGE));
+	from = open_directly(name);
+	file = make_file(path, 0);
+	REQUIRE(from >= 0 && ftruncate(file, 6 * MANY) == 0);
+	to = map(file, 6 * MANY / PAGE, MAP_SHARED);
+	REQUIRE(read(from, to, MANY) == MANY);
+	two[0] = (struct iovec){ to + MANY, 3 * PAGE };
+	two[1] = (struct iovec){ to + MANY + 3 * PAGE, MANY - 3 * PAGE };
+	REQUIRE(readv(from, two, 2) == MANY);
+	REQUIRE(pread(from, to + 4 * MANY, 2 * MANY, 4 * MANY) ==
+		2 * MANY - 2 * PAGE);
+	two[0] = (struct iovec){ to + 2 * MANY, MANY };
+	REQUIRE(preadv(from, two, 1, 2 * MANY) == MANY);
+	two[0].iov_base = to + 3 * MANY;
+	REQUIRE(preadv2(from, two, 1, 3 * MANY, 0) == MANY);
+	printf("%zd\n", pread(from, to, PAGE, 6 * MANY));
+	print_sum("memory", to, 6 * MANY);
+	REQUIRE(mprotect(to, PAGE, PROT_READ) == 0);
+	printf("%zd", pread(from, to, PAGE, PAGE));
+	printf(": %s\n", strerror(errno));
+	print_sum("memory", to, 6 * MANY);
+	close(from);
+	unlink(name);
+}
+
 const struct scenario scenarios[] = {
 	{ "sees_pwrite", sees_pwrite },
 	{ "sees_write_where_the_offset_is", sees_write_where_the_offset_is },
@@ -229,5 +272,6 @@ const struct scenario scenarios[] = {
 	{ "grows_under_a_longer_mapping", grows_under_a_longer_mapping },
 	{ "copies_between_files", copies_between_files },
 	{ "writes_much", writes_much },
+	{ "reads_past_the_page_cache", reads_past_the_page_cache },
 	{ NULL, NULL },
 };
