@@ -100,6 +100,14 @@ static void print_wmapd(const struct told_wmapd *wmapd)
 	}
 }
 
+/* Does it say what its process uses, so that that stays? */
+static const char *agent_of(const struct wire_space *space)
+{
+	if (space->agent == WIRE_AGENT_NONE)
+		return "none";
+	return space->agent == WIRE_AGENT_LATE ? "late" : "serves";
+}
+
 static void print_info(const struct told_wmapd *wmapd,
 		       const struct told_process *process)
 {
@@ -121,7 +129,11 @@ static void print_info(const struct told_wmapd *wmapd,
 		       text_bytes(stats->memory_own).text,
 		       text_bytes(stats->memory_share).text,
 		       text_bytes(stats->memory_limit).text);
-	printf("faults     %llu", (ull)stats->faults);
+	printf("agent      %s", agent_of(space));
+	if (space->times_late)
+		printf(", was late %u time%s", space->times_late,
+		       space->times_late == 1 ? "" : "s");
+	printf("\nfaults     %llu", (ull)stats->faults);
 	if (stats->faults)
 		printf(": p50 %s, p99 %s, max %s", latency(stats, 0.5).text,
 		       latency(stats, 0.99).text,
@@ -199,6 +211,8 @@ static void json_process(const struct told_process *process, bool mappings)
 	json_number("memory_share", stats->memory_share);
 	json_number("bytes_read", stats->bytes_read);
 	json_number("bytes_written", stats->bytes_written);
+	printf(", \"agent\": \"%s\"", agent_of(space));
+	json_number("agent_late", space->times_late);
 	printf(", \"latency_ns\": { \"p50\": %llu, \"p99\": %llu, "
 	       "\"max\": %llu }",
 	       (ull)wmap_stats_quantile(stats, 0.5),

@@ -14,8 +14,9 @@
  *
  * watch() takes a window out of the page tables, not out of memory; what is used
  * again the MMU brings back by itself, without the pager, and judge() sees it in
- * the page map. (Where that cannot be done, in other processes and in mappings
- * whose touches are counted, the oldest window goes first.) So a page that is
+ * the page map. (In other processes their agents do it, when they come to it;
+ * where it cannot be done, and in mappings whose touches are counted, the oldest
+ * window goes first.) So a page that is
  * used stays as long as it is used between the two, and one that is not goes in
  * a run with its neighbours.
  */

@@ -14,7 +14,8 @@
  *
  * Taking a window out of the page tables (MADV_DONTNEED of shared memory) loses
  * nothing either: the memfd has the bytes, and the kernel keeps the marks of
- * write-protected pages.
+ * write-protected pages. In another process its agent does it, in a while; until
+ * then nothing is known of what it uses.
  *
  * Private anonymous pages are in windows too, but are not watched: they leave
  * (swapout.h), and those that are used come back before they are written.
@@ -30,6 +31,7 @@
 #include "window.h"
 
 #define SLICE	    128		 /* pages evicted at one go in the background */
+#define LOOKS_MAX   64		 /* at windows in which all is used, at one go */
 #define AGAIN_AFTER 100000000ull /* ns */
 
 /* ---- What is used -----------------------------------------------------------*/
@@ -49,11 +51,48 @@ static bool part_of(const struct mapping *mapping, const struct window *window,
 	return part->first < part->end;
 }
 
-/* Can the page map tell what is used through it? */
+/*
+ * Can the page map tell what is used through it? Where what comes back is a
+ * message, each touch costs one: it is worth that in other processes, where all
+ * that may be stored to is so.
+ */
 static bool tells(const struct mapping *mapping)
 {
-	return mapping->space->pagemap >= 0 && mapping->flags & WMAP_SHARED &&
-	       !(mapping_modes(mapping) & UFFDIO_REGISTER_MODE_MINOR);
+	const struct space *space = mapping->space;
+
+	if (!mapping->shared || mapping->exact)
+		return false;
+	return space->hide ||
+	       (space->pagemap >= 0 &&
+		!(mapping_modes(mapping) & UFFDIO_REGISTER_MODE_MINOR));
+}
+
+static void hide(const struct mapping *mapping, uint64_t first, uint64_t end)
+{
+	uint64_t address = mapping_address(mapping, first);
+	uint64_t length = (end - first) << PAGE_SHIFT;
+
+	if (first == end)
+		return;
+	if (mapping->space->hide)
+		mapping->space->hide(mapping->space, address, length);
+	else
+		sys_call(SYS_madvise, address, length, MADV_DONTNEED);
+}
+
+/* To touch what is pinned costs nothing, not even a message. */
+static void hide_unpinned(const struct mapping *mapping,
+			  const struct part *part)
+{
+	const struct object *object = mapping->object;
+	uint64_t first = part->first, i;
+
+	for (i = first; i < part->end && !list_empty(&object->pins); i++)
+		if (pin_holds(object, i)) {
+			hide(mapping, first, i);
+			first = i + 1;
+		}
+	hide(mapping, first, part->end);
 }
 
 static void watch(struct window *window)
@@ -64,12 +103,10 @@ static void watch(struct window *window)
 		      of_object)
 		if (window->asked && tells(mapping) &&
 		    part_of(mapping, window, &part))
-			sys_call(SYS_madvise,
-				 mapping_address(mapping, part.first),
-				 (part.end - part.first) << PAGE_SHIFT,
-				 MADV_DONTNEED);
+			hide_unpinned(mapping, &part);
 	window->next = 0;
 	window_move_to(window, WINDOW_WATCHED);
+	window->hidden = window->since;
 }
 
 void evict_soon(struct object *object, uint64_t first, uint64_t end)
@@ -123,7 +160,9 @@ static void look(const struct window *window, struct usage *usage)
 	*usage = (struct usage){ 0 };
 	list_for_each(mapping, &window->object->mappings, struct mapping,
 		      of_object)
-		if (tells(mapping) && part_of(mapping, window, &part))
+		if (tells(mapping) &&
+		    window->hidden <= mapping->space->hidden &&
+		    part_of(mapping, window, &part))
 			look_at(mapping, &part, (unsigned)(part.first - first),
 				usage);
 }
@@ -340,15 +379,16 @@ uint64_t evict_of(struct pager *pager, struct share *share, uint64_t want)
 {
 	struct budget *budget = &pager->budget;
 	uint64_t before = budget->evicted, due = swapout_due(pager);
-	uint64_t looks = 0, once = share->n_windows;
+	uint64_t looks = 0, mild = min_u64(share->n_windows, LOOKS_MAX);
+	uint64_t most = mild + share->n_windows;
 	struct window *window;
 
-	while (due < want && looks <= 2 * once) {
+	while (due < want && looks <= most) {
 		watch_enough(share, want - due);
 		window = window_oldest(share, WINDOW_WATCHED);
 		if (!window)
 			break;
-		judge(pager, window, want - due, looks > once);
+		judge(pager, window, want - due, looks > mild);
 		due = budget->evicted - before + swapout_due(pager);
 		looks++;
 	}

@@ -60,6 +60,7 @@ static struct {
 	size_t n, room;
 	unsigned turn;
 	int mirror, hints, uffd; /* or -1 */
+	bool agent;		 /* wmapd asks it to do things */
 	uint64_t id;		 /* of the space, in the mirror */
 	uint64_t request;	 /* number of the last one */
 	unsigned starts;
@@ -141,6 +142,8 @@ static int ask(int fd, struct wire_request *request, const int *fds,
 
 struct heard {
 	struct wire_reply reply;
+	struct wire_range ranges[WIRE_RANGES];
+	size_t n_ranges;
 	int fds[WIRE_FDS];
 	unsigned n_fds;
 };
@@ -148,16 +151,20 @@ struct heard {
 /* The next packet; -ENOTCONN: there will be none. */
 static int hear(int fd, struct heard *heard)
 {
+	const int least = sizeof(heard->reply);
 	int n;
 
 	heard->n_fds = WIRE_FDS;
-	n = wire_receive(fd, &heard->reply, sizeof(heard->reply), NULL, 0,
-			 heard->fds, &heard->n_fds, NULL, 0);
+	n = wire_receive(fd, &heard->reply, sizeof(heard->reply), heard->ranges,
+			 sizeof(heard->ranges), heard->fds, &heard->n_fds, NULL,
+			 0);
+	heard->n_ranges = 0;
 	if (n == -EMSGSIZE) /* there is no room for its descriptors */
 		return 0;
-	return n == sizeof(heard->reply) && heard->reply.magic == WIRE_MAGIC ?
-		       0 :
-		       -ENOTCONN;
+	if (n < least || heard->reply.magic != WIRE_MAGIC)
+		return -ENOTCONN;
+	heard->n_ranges = (size_t)(n - least) / sizeof(*heard->ranges);
+	return 0;
 }
 
 static void let_go(struct heard *heard)
@@ -166,12 +173,44 @@ static void let_go(struct heard *heard)
 		sys_call(SYS_close, heard->fds[--heard->n_fds]);
 }
 
-/* What wmapd says unasked. */
-static void obey(struct heard *heard)
+/* ---- What wmapd says unasked ------------------------------------------------------- */
+
+static void leave_tables(uint64_t start, uint64_t end)
+{
+	sys_call(SYS_madvise, start, end - start, MADV_DONTNEED);
+}
+
+/* Out of this process's page tables, if it is shared memory of ours (of private
+   memory that would lose what was stored); and say so. */
+static void hide(int fd, const struct heard *heard)
+{
+	struct wire_request hidden = {
+		.kind = WIRE_HIDDEN,
+		.args = { heard->reply.args[0] },
+	};
+	int pagemap = -1;
+
+	for (size_t i = 0; i < heard->n_ranges; i++) {
+		const struct wire_range *range = &heard->ranges[i];
+
+		ours_while(OURS_SHARED, range->start,
+			   range->start + range->length, leave_tables);
+	}
+	if (heard->reply.args[1] && !sys_without("pagemap"))
+		pagemap = (int)sys_call(SYS_openat, AT_FDCWD,
+					"/proc/self/pagemap",
+					O_RDONLY | O_CLOEXEC);
+	ask(fd, &hidden, &pagemap, pagemap >= 0);
+	close_fd(&pagemap);
+}
+
+static void obey(int fd, struct heard *heard)
 {
 	const struct wire_reply *reply = &heard->reply;
 
-	if (reply->flags & WIRE_KEEP) {
+	if (reply->flags & WIRE_HIDE) {
+		hide(fd, heard);
+	} else if (reply->flags & WIRE_KEEP) {
 		keep(reply->args[0], reply->args[1], heard->fds, heard->n_fds);
 		heard->n_fds = 0;
 	} else if (reply->flags & WIRE_DROP) {
@@ -186,7 +225,7 @@ static int answer_to(int fd, uint64_t request, struct heard *heard)
 	while (!hear(fd, heard)) {
 		if (!heard->reply.flags && heard->reply.id == request)
 			return (int)heard->reply.result;
-		obey(heard);
+		obey(fd, heard);
 	}
 	return -ENOTCONN;
 }
@@ -233,6 +272,12 @@ static void take_up(struct heard *heard)
 	mine.turn++;
 }
 
+/* For introduce: does it serve us, if only as an agent? */
+static bool is_taken(int error)
+{
+	return !error || (error == -EPERM && mine.agent);
+}
+
 static int introduce(int fd)
 {
 	struct wire_request request = { .kind = WIRE_GUARD };
@@ -244,6 +289,7 @@ static int introduce(int fd)
 					     answer_to(fd, request.id, &heard);
 	if (!error)
 		take_up(&heard);
+	mine.agent = error != -ENOTCONN && heard.reply.args[1];
 	let_go(&heard);
 	return error;
 }
@@ -282,9 +328,10 @@ static void attend(int fd)
 		wait_for_word(fd);
 		if (hear(fd, &heard))
 			return;
-		if (heard.reply.flags & WIRE_RESTARTED && introduce(fd))
+		if (heard.reply.flags & WIRE_RESTARTED &&
+		    !is_taken(introduce(fd)))
 			return;
-		obey(&heard);
+		obey(fd, &heard);
 	}
 }
 
@@ -504,7 +551,8 @@ static int be_orphaned(void)
 
 /* The first connection, or the next to a wmapd that lives. One that dies before
    its keeper knows of a connection takes it along. It may be out of memory for our
-   ATTACH (-EAGAIN), give nothing to this user (-EPERM), or not know him (-EPROTO: the process had another one before). */
+   ATTACH (-EAGAIN), give nothing to this user (-EPERM: then this thread is but its
+   agent), or not know him (-EPROTO: the process had another one before). */
 static int begin(void)
 {
 	int error = 0, fd;
@@ -514,7 +562,9 @@ static int begin(void)
 		if (fd < 0)
 			return be_orphaned();
 		error = introduce(fd);
-		if (!error && !guard.stopping)
+		if (error == -EPERM)
+			turn_to(NONE);
+		if (is_taken(error) && !guard.stopping)
 			return fd;
 		close_fd(&fd);
 		if (error == -EAGAIN)
@@ -522,6 +572,14 @@ static int begin(void)
 	} while ((error == -ENOTCONN || error == -EAGAIN) && !guard.stopping);
 	turn_to(NONE);
 	return -1;
+}
+
+/* Hung up on. */
+static int begin_again(void)
+{
+	if (atomic_exchange(&guard.woken, false))
+		return begin();
+	return guard.state == NONE ? -1 : be_orphaned();
 }
 
 static void *run(void *unused)
@@ -544,9 +602,7 @@ static void *run(void *unused)
 		attend(fd);
 		close_fd(&fd);
 		if (!guard.stopping)
-			fd = atomic_exchange(&guard.woken, false) ?
-				     begin() :
-				     be_orphaned();
+			fd = begin_again();
 	}
 	return NULL;
 }

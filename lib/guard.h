@@ -17,6 +17,10 @@
  *                          on, and calls are -ENOTCONN; or WMAP_ORPHAN=sigbus
  *   ORPHANED               and stays so: WMAP_ORPHAN=freeze
  *   any      -> NONE       guard_stop(), guard_child()
+ *   STARTING -> NONE       it may not have any of that (another user's process)
+ *
+ * It is also wmapd's agent: it does in this process what wmapd asks (HIDE), and
+ * can only be done here (daemon/wmapd/agent.c).
  *
  * Its descriptors are in a table of their own, where the program neither sees nor
  * closes them; a lock of the program's on a file does not go with them. They count

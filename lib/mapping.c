@@ -19,12 +19,13 @@ void fault_wake(const struct fault *fault)
 	uffd_wake(fault->space->uffd, fault->address, PAGE);
 }
 
-/* In other processes nothing can be taken out of a page table. */
 bool mapping_unseen(const struct mapping *mapping)
 {
-	return mapping->alone && mapping->space->home &&
-	       mapping->object->memfd >= 0 && mapping->flags & WMAP_SHARED &&
-	       !mapping->exact;
+	const struct space *space = mapping->space;
+	bool can = space->home || (space->hide && !mapping->tracked);
+
+	return mapping->alone && can && mapping->object->memfd >= 0 &&
+	       mapping->flags & WMAP_SHARED && !mapping->exact;
 }
 
 bool mapping_is_exact(const struct mapping *mapping)

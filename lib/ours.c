@@ -248,6 +248,17 @@ bool ours_next_of(enum ours_kind kind, uint64_t *start, uint64_t *end)
 	return next_of((int)kind, start, end);
 }
 
+void ours_while(enum ours_kind kind, uint64_t start, uint64_t end,
+		void (*run)(uint64_t start, uint64_t end))
+{
+	uint64_t from = start, to = end;
+
+	lock_take(&lock);
+	if (ours_next_of(kind, &from, &to) && from == start && to == end)
+		run(start, end);
+	lock_drop(&lock);
+}
+
 /* ---- Fork -------------------------------------------------------------------- */
 
 void ours_before_fork(void)

@@ -42,6 +42,11 @@ bool ours_next(uint64_t *start, uint64_t *end);
 /* Likewise, of one kind. */
 bool ours_next_of(enum ours_kind kind, uint64_t *start, uint64_t *end);
 
+/* Do something to [start, end), if all of it is ours and of one kind, and stays so
+   meanwhile; something that does not wait. */
+void ours_while(enum ours_kind kind, uint64_t start, uint64_t end,
+		void (*run)(uint64_t start, uint64_t end));
+
 /* Around a fork: nobody is changing them meanwhile. */
 void ours_before_fork(void);
 void ours_after_fork(void);

@@ -20,6 +20,7 @@ void space_create(struct space *space, int uffd, unsigned features)
 	space->uffd = uffd;
 	space->features = features;
 	space->sigbus = space->pagemap = -1;
+	space->hidden = UINT64_MAX;
 	space->stats.size = sizeof(space->stats);
 	list_init(&space->link);
 	list_init(&space->made);

@@ -15,7 +15,10 @@
  *                      protected where that is needed, and stay so when the
  *                      pager takes them out of the page table to see whether
  *                      the MMU brings them back (evict.c). Without the attempt
- *                      at fault-around a fault costs a tenth less.
+ *                      at fault-around a fault costs a tenth less. (Of other
+ *                      processes those that nobody may store to: one that is
+ *                      tracked could not be made to see first touches while its
+ *                      process is about to put it in place, or stopped there.)
  *   MISSING|MINOR      also a first touch of a page that others brought, or that
  *                      was read ahead: exact mappings, the course's and those
  *                      that are recorded, where every touch counts; and
@@ -113,7 +116,11 @@ struct space {
 	bool foreign; /* of another user than the pager's */
 	unsigned features;
 	int pagemap; /* of this process: what of its memory is in use; or -1 */
-	int sigbus;  /* an empty memfd, where there is no POISON; or -1 */
+	/* Have its process take shared memory out of its page tables; NULL: it is
+	   the pager's own. */
+	void (*hide)(struct space *space, uint64_t address, uint64_t length);
+	uint64_t hidden; /* what was to be, up to this time of budget.clock, is */
+	int sigbus;	 /* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;
 	size_t n, room;
 	struct share share; /* of the budget */

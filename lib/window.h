@@ -38,7 +38,8 @@ struct window {
 	struct object *object; /* a reference only while it is written */
 	struct share *share;   /* who pays */
 	uint64_t number;
-	uint64_t since; /* budget.clock: when it came to its place */
+	uint64_t since;	 /* budget.clock: when it came to its place */
+	uint64_t hidden; /* likewise: when it last left the page tables */
 	uint64_t bits[WINDOW_PAGES / 64]; /* its pages */
 	unsigned present;		  /* how many these are */
 	bool asked; /* some were asked for; else all were brought by streams */

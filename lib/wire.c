@@ -151,6 +151,7 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_GUARD:
 	case WIRE_UNGUARD:
 	case WIRE_HANDED:
+	case WIRE_HIDDEN:
 		return true;
 	case WIRE_RESCUE:
 		return args[0] || n_fds == 1;
@@ -174,8 +175,9 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 static unsigned fds_of(unsigned kind, unsigned n_fds)
 {
 	switch (kind) {
-	case MESSAGE_MAP:
-		return n_fds <= 1 ? n_fds : 0; /* map_ok looks closer */
+	case MESSAGE_MAP: /* map_ok looks closer */
+	case WIRE_HIDDEN:
+		return n_fds <= 1 ? n_fds : 0;
 	case WIRE_ADOPT_OBJECT:
 		return n_fds == 3 ? 3 : 2;
 	case WIRE_HAND:

@@ -29,7 +29,9 @@
  *   FRAME                          memfd
  *   FILE_*     the file, as proof
  *   GUARD      as JOIN             the ledger's mirror, the hints, the uffd; then,
- *                                  unasked: KEEP and DROP (below)
+ *                                  unasked: KEEP and DROP (below);
+ *                                  or HIDE, for who is refused the rest, too
+ *   HIDDEN     page map, or none   nothing at all
  *   UNGUARD                        nothing; its process's guard is hung up on
  *   RESCUE     uffd, mirror, hints 0: hand over what you have; after HANDED a
  *                                  RESTARTED comes when all is served again.
@@ -51,9 +53,10 @@
 #include "message.h"
 #include "share.h"
 
-#define WIRE_MAGIC   0x32706d77u /* "wmp2": the version is in it */
+#define WIRE_MAGIC   0x33706d77u /* "wmp3": the version is in it */
 #define WIRE_PAYLOAD ((size_t)48 << 10)
 #define WIRE_FDS     64 /* of one packet */
+#define WIRE_RANGES  1024
 #define WIRE_ARGS    10
 
 /* Kinds, beside those of message.h. */
@@ -75,6 +78,7 @@ enum {
 	WIRE_RESCUE, /* of id args[0], whose token is args[1], args[2] */
 	WIRE_HAND,   /* object args[0]; args[1]: its file is open for writing */
 	WIRE_HANDED,
+	WIRE_HIDDEN, /* the ranges of HIDE args[0] */
 	WIRE_KINDS
 };
 
@@ -91,6 +95,11 @@ enum { WIRE_PAGE_NONE, WIRE_PAGE_CLEAN, WIRE_PAGE_DIRTY, WIRE_PAGE_ERROR };
    file (args[1]: for writing) come with it; or does not any more. */
 #define WIRE_KEEP 0x2
 #define WIRE_DROP 0x4
+
+/* likewise: a guard's process is to take the ranges of the payload out of its page
+   tables, and to say HIDDEN args[0] then, with its page map if args[1]
+   (daemon/wmapd/agent.c). */
+#define WIRE_HIDE 0x8
 
 struct wire_request {
 	uint32_t magic;
@@ -120,12 +129,18 @@ struct wire_piece {
 	uint32_t booked; /* bytes are ours; else only the growth page */
 };
 
+struct wire_range {
+	uint64_t start, length;
+};
+
 /* args[5] of ADOPT_MAPPING. */
 #define WIRE_MAY_WRITE 0x1
 #define WIRE_TRACKED   0x2
 #define WIRE_GROWING   0x4
 #define WIRE_ALONE     0x8
 #define WIRE_BITS      0xf
+
+enum { WIRE_AGENT_NONE, WIRE_AGENT_SERVES, WIRE_AGENT_LATE };
 
 /* A budget as it travels: 0 is none. */
 static inline uint64_t wire_memory(uint64_t limit)
@@ -153,6 +168,8 @@ struct wire_space {
 	/* Of its ranges, whoever brought or changed them; too many where several
 	   mappings of one file do not show all of it. */
 	uint64_t resident, dirty;
+	uint32_t agent;	     /* WIRE_AGENT_* */
+	uint32_t times_late; /* that it was */
 	/* Each object is counted there for one process only, so the sum over
 	   all is what is in memory. */
 	struct wmap_stats stats;

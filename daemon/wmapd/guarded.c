@@ -221,8 +221,10 @@ static void answer(struct conn *conn, int result, const int *fds,
 {
 	struct wire_reply reply = { .result = result };
 
-	if (conn->session)
+	if (conn->session) {
 		reply.args[0] = conn->session->space->id;
+		reply.args[1] = agent_conn(conn->session) == conn;
+	}
 	conn_answer(conn, &reply, 0, fds, n_fds);
 }
 
@@ -260,8 +262,11 @@ void guarded_by(struct conn *conn)
 
 void guarded_no_more(struct conn *conn)
 {
-	struct conn *guard = conn->session ? conn->session->guard : NULL;
+	struct session *session = conn->session;
+	struct conn *guard = session ? session->guard : NULL;
 
+	if (session && !guard)
+		guard = agent_conn(session);
 	answer(conn, guard ? 0 : -ENOENT, NULL, 0);
 	if (guard && guard != conn)
 		conn_close(guard);

@@ -433,10 +433,13 @@ static void join(struct conn *conn, const struct wire_request *request,
 		error = 0;
 	else if (session && !conn->session)
 		error = session_take(session, conn);
-	if (!error && request->kind == WIRE_GUARD)
+	if (!error && request->kind == WIRE_GUARD) {
+		if (!session->embryo)
+			agent_begin(conn);
 		guarded_by(conn);
-	else
+	} else {
 		answer(conn, error);
+	}
 }
 
 /* Whose process waits for no answer would not read it. */
@@ -667,6 +670,10 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		break;
 	case WIRE_UNGUARD:
 		guarded_no_more(conn);
+		break;
+	case WIRE_HIDDEN:
+		agent_has_hidden(conn, request->args[0], fd);
+		conn_silent(conn);
 		break;
 	case WIRE_ATTACH:
 		attach(conn, fd, pid, request->args[0], again);

@@ -141,7 +141,8 @@ static void accept_more(struct post *post)
 /*
  * Of the descriptors that we may have a user's objects take half at most (an
  * object has up to four: memory, file, the same for O_DIRECT, the name that says
- * who writes back), its connections a quarter, its processes an eighth.
+ * who writes back), its connections a quarter, its processes (three each) the
+ * rest.
  */
 struct account *server_account(struct server *server, uid_t uid)
 {
@@ -158,7 +159,7 @@ struct account *server_account(struct server *server, uid_t uid)
 	account->mappings_max = (size_t)USER_SESSIONS * MAPPINGS_MAX;
 	account->objects_max = server->descriptors / 2 / 4;
 	account->conns_max = server->descriptors / 4;
-	account->sessions_max = min_u64(SESSIONS_MAX, server->descriptors / 8);
+	account->sessions_max = min_u64(SESSIONS_MAX, server->descriptors / 12);
 	list_add(&server->accounts, &account->link);
 	return account;
 }

@@ -194,6 +194,8 @@ void session_leave(struct conn *conn)
 	conn->session = NULL;
 	if (session->guard == conn)
 		guarded_end(session);
+	if (agent_conn(session) == conn)
+		agent_end(session);
 	ledger_conn_gone(session->server->ledger, session->space->id,
 			 conn->number);
 	list_del(&conn->link);

@@ -77,6 +77,10 @@ static void describe(const struct session *session, struct wire_space *told)
 	told->number = session->number;
 	told->pid = (uint32_t)session->pid;
 	told->uid = session->uid;
+	told->agent = session->agent_is_late ? WIRE_AGENT_LATE :
+		      space->hide	     ? WIRE_AGENT_SERVES :
+					       WIRE_AGENT_NONE;
+	told->times_late = session->times_late;
 	for (size_t i = 0; i < space->n; i++)
 		count(space->entries[i].mapping, told);
 	telling_stats(session, &told->stats);

@@ -11,6 +11,7 @@
  *   session    one client process: its space, its connections, its end
  *   request    what each kind of request does
  *   guarded    what the guards of its clients hold
+ *   agent      what they do inside their processes
  *   takeover   what its keeper has of a predecessor
  *   rescue     what the guards have, if there is no keeper any more
  *   telling    what wmap ps asks: who is served, and how
@@ -107,6 +108,9 @@ struct session {
 	struct list adopted;	 /* objects that moved in, until ATTACH */
 	struct conn *guard;	 /* of conns, or NULL */
 	struct guarded *guarded; /* what it holds: guarded.c's own */
+	struct agent *agent;	 /* agent.c's own, or NULL */
+	bool agent_is_late;
+	unsigned times_late;
 	struct list
 		promises; /* of FILE_WRITTEN, by those who said FILE_WRITING */
 	uint64_t promised;
@@ -222,6 +226,20 @@ void guarded_end(struct session *session);
 /* GUARD and UNGUARD; the connection is of a session, for the former. */
 void guarded_by(struct conn *conn);
 void guarded_no_more(struct conn *conn);
+
+/* ---- agent.c ---------------------------------------------------------------- */
+
+/* The guard of a session does what it is asked from now on. */
+void agent_begin(struct conn *conn);
+
+/* It has none any more. */
+void agent_end(struct session *session);
+
+/* Its connection, or NULL. */
+struct conn *agent_conn(const struct session *session);
+
+/* HIDDEN; takes @pagemap over, or -1. */
+void agent_has_hidden(struct conn *conn, uint64_t number, int pagemap);
 
 /* ---- request.c ------------------------------------------------------------- */
 

@@ -14,9 +14,9 @@ KINDS = """MAP UNMAP MOVE PROTECT SYNC ADVISE RESIDENCY LIST STATS MEMORY SWAP
 PREFETCH PIN PREFETCH_WAIT FRAME YIELD REGROW FILE_SYNC FILE_WRITING
 FILE_WRITTEN FILE_LENGTH UNDO REDO LEAVE STAY ABANDON STOP RECORD REPLAY HELLO
 JOIN FORK ATTACH INHERITED SPACES HINTS MOVE_IN ADOPT_OBJECT ADOPT_MAPPING
-MAPPINGS REPLACE GUARD UNGUARD RESCUE HAND HANDED""".split()
+MAPPINGS REPLACE GUARD UNGUARD RESCUE HAND HANDED HIDDEN""".split()
 KIND = {name: i for i, name in enumerate(KINDS)}
-MAGIC = 0x32706D77
+MAGIC = 0x33706D77
 PAGE = 4096
 PRIVATE, SHARED, ANONYMOUS, GROWSUP, COURSE = 1, 2, 4, 16, 0x10000
 AT = 1 << 40
@@ -134,6 +134,7 @@ def wire():
         yield f"rescue-{fds}", fds, packet("RESCUE", 0, 0, (1, 2, 3))
         yield f"rescue-no-id-{fds}", fds, packet("RESCUE", 0, 0, (0, 2, 3))
         yield f"hand-{fds}", fds, packet("HAND", 0, 0, (1, 1))
+        yield f"hidden-{fds}", fds, packet("HIDDEN", 0, 0, (-1,))
     yield "hand-no-id", 1, packet("HAND")
     yield "hand-bool", 2, packet("HAND", 0, 0, (1, 2))
     for kind in ("SWAP", "PREFETCH", "PREFETCH_WAIT", "UNDO", "REDO", "LEAVE",

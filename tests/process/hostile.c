@@ -312,7 +312,12 @@ static void descriptors(void)
 
 			if (fd < 0)
 				fd = enter_surely();
-			result = ask(fd, request, with);
+			/* That has no answer. */
+			if (kind == WIRE_HIDDEN &&
+			    !say_to(fd, &request, &with, 1))
+				request = REQUEST(MESSAGE_STATS);
+			result = ask(fd, request,
+				     kind == WIRE_HIDDEN ? -1 : with);
 			expect(result != -EAGAIN, "an answer, or cut off");
 			if (kind == MESSAGE_MAP && i != 6)
 				expect(result, "no mapping of what is no file");
@@ -1000,8 +1005,11 @@ static void half_finished(void)
 
 /* ---- Guards (lib/guard.h) -------------------------------------------------------- */
 
-#define SLOTS 4000 /* of a forged mirror */
-#define SEALS (F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define SLOTS  4000 /* of a forged mirror */
+#define MEMORY ((uint64_t)1 << 20)
+#define SEALS  (F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static void start_wmapd(void);
 
 static int say_with(int fd, struct wire_request request, const int *fds,
 		    unsigned n_fds)
@@ -1062,6 +1070,164 @@ static void guards(void)
 		for (unsigned j = 0; j < 3; j++)
 			close(answer.fds[j]);
 	}
+}
+
+/* ---- Agents (daemon/wmapd/agent.c) ------------------------------------------------ */
+
+#define AGENT_PAGES 1024
+#define AGENT_LIES  4
+
+struct lying {
+	int fd, guard, uffd, file;
+	unsigned lie;
+	unsigned asked; /* how often */
+};
+
+/* Does what is asked of it wrong, or not at all. */
+static void lie_about(struct lying *lying, uint64_t number)
+{
+	int with = wrong((int)(lying->asked++ % 17));
+
+	switch (lying->lie) {
+	case 0: /* never answers */
+		break;
+	case 1: /* what is not due, or not yet */
+		for (uint64_t i = 0; i < 20; i++)
+			say_to(lying->guard,
+			       &REQUEST(WIRE_HIDDEN,
+					.args = { number + 7 * i - 71 }),
+			       &with, with >= 0);
+		break;
+	case 2: /* a page map that is none */
+		say_to(lying->guard, &REQUEST(WIRE_HIDDEN, .args = { number }),
+		       &with, with >= 0);
+		break;
+	default: /* all that it has looks used */
+		close(with);
+		with = open("/proc/self/pagemap", O_RDONLY);
+		say_to(lying->guard, &REQUEST(WIRE_HIDDEN, .args = { number }),
+		       &with, 1);
+	}
+	if (with >= 0)
+		close(with);
+}
+
+/* All that came to the guard so far. */
+static void be_asked(struct lying *lying)
+{
+	static struct answer answer;
+	struct pollfd one = { .fd = lying->guard, .events = POLLIN };
+
+	while (poll(&one, 1, 0) == 1) {
+		expect(hear(lying->guard, &answer) != -ENOTCONN,
+		       "a liar is not cut off");
+		for (unsigned i = 0; i < answer.n_fds; i++)
+			close(answer.fds[i]);
+		if (answer.reply.flags & WIRE_HIDE)
+			lie_about(lying, answer.reply.args[0]);
+	}
+}
+
+static const uint64_t *map_for(struct lying *lying)
+{
+	static struct answer answer;
+	const size_t length = AGENT_PAGES * PAGE;
+	struct wire_request request = REQUEST(WIRE_GUARD);
+	void *memory;
+
+	lying->fd = dial();
+	lying->uffd = uffd_new();
+	expect(!ask_keep(lying->fd, REQUEST(WIRE_HELLO), lying->uffd, &answer),
+	       "a session");
+	memcpy(request.args, answer.reply.args, 16);
+	close(answer.fds[0]);
+	lying->guard = dial();
+	expect(!ask_keep(lying->guard, request, -1, &answer), "a guard");
+	expect(answer.reply.args[1], "which is its agent");
+	for (unsigned i = 0; i < answer.n_fds; i++)
+		close(answer.fds[i]);
+	expect(!ask_keep(lying->fd, map_at(AT, AGENT_PAGES, WMAP_SHARED),
+			 lying->file, &answer),
+	       "a mapping");
+	memory = mmap((void *)AT, length, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_FIXED, answer.fds[0], 0);
+	expect(memory != MAP_FAILED && !uffd_register(lying->uffd, AT, length,
+						      answer.reply.args[0]),
+	       "its memory");
+	close(answer.fds[0]);
+	return memory;
+}
+
+/* What wmapd says of this process's last session. */
+static struct wire_space told_of_us(void)
+{
+	static struct answer answer;
+	static struct wire_space spaces[8];
+	unsigned last = 7;
+	int fd = dial();
+
+	memset(&answer.bytes, 0, sizeof(answer.bytes));
+	expect(!ask_keep(fd,
+			 REQUEST(WIRE_SPACES, .args = { (uint64_t)getpid() }),
+			 -1, &answer),
+	       "wmapd tells");
+	close(fd);
+	memcpy(spaces, answer.bytes, sizeof(spaces));
+	while (last && !spaces[last].number)
+		last--;
+	return spaces[last];
+}
+
+static unsigned agent_said_of(unsigned lie)
+{
+	return lie <= 1 ? WIRE_AGENT_LATE :
+	       lie == 2 ? WIRE_AGENT_NONE :
+			  WIRE_AGENT_SERVES;
+}
+
+/* Its pages are right, and no more than may be, whatever it says of them. */
+static void lie(unsigned number, int file)
+{
+	struct lying lying = { .lie = number, .file = file };
+	const volatile uint64_t *memory = map_for(&lying);
+	struct wire_space told;
+	unsigned page = 0;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		page = (page + 397) % AGENT_PAGES;
+		expect(memory[page * PAGE / 8] == page, "its bytes");
+		be_asked(&lying);
+	}
+	expect(lying.asked, "it is asked");
+	told = told_of_us();
+	for (int i = 0; i < 500 && told.agent != agent_said_of(number); i++) {
+		usleep(10000);
+		told = told_of_us();
+	}
+	expect(told.agent == agent_said_of(number), "wmapd says so");
+	expect(told.times_late == (number <= 1), "and how often it was late");
+	expect(told.stats.memory_peak <= MEMORY && told.stats.evicted > 1000,
+	       "the budget is kept");
+	munmap((void *)(uintptr_t)memory, AGENT_PAGES * PAGE);
+	close(lying.guard);
+	close(lying.fd);
+	close(lying.uffd);
+}
+
+/* To a wmapd of its own, which has a budget. */
+static void agents(void)
+{
+	int file = open_file("agents", O_RDWR, AGENT_PAGES);
+
+	for (uint64_t i = 0; i < AGENT_PAGES; i++)
+		expect(pwrite(file, &i, sizeof(i), (off_t)(i * PAGE)) == 8,
+		       "a file");
+	setenv("WMAP_MEMORY", "1M", 1);
+	start_wmapd();
+	for (unsigned i = 0; i < AGENT_LIES; i++)
+		lie(i, file);
+	kill(wmapd, SIGTERM);
+	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
 }
 
 /* A record that may be anything, but for a mapping's addresses. */
@@ -1130,8 +1296,6 @@ static int come(int fd, uint64_t id, int records)
 	close(fds[2]);
 	return result;
 }
-
-static void start_wmapd(void);
 
 /* A wmapd that serves nobody is handed what never was. */
 static void forged(void)
@@ -1212,6 +1376,7 @@ static const struct attack {
 	{ "flags_later", flags_later },
 	{ "half_finished", half_finished },
 	{ "guards", guards },
+	{ "agents", agents },
 	{ "forged", forged },
 };
 

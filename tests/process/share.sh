@@ -145,6 +145,8 @@ if [ "$(id -u)" = 0 ] && "${nobody[@]}" true; then
 	expect "... what is stored" test "$(ask n 'load 1')" = 61
 	expect "... and cannot change it" test "$(ask n attack)" = harmless
 	expect "... indeed" test "$(ask a 'load 0')" = 60
+	expect "an agent serves in another user's process, too" \
+		test "$("$wmap" ps --json | grep -c '"uid": 65534.*"serves"')" = 1
 	end n
 	expect "nobody cannot map for writing" test -z "$(
 		"${nobody[@]}" "$share" "$file" </dev/null 2>/dev/null)"
