@@ -18,6 +18,7 @@
 
 #include "budget.h"
 #include "client.h"
+#include "fds.h"
 #include "fork.h"
 #include "gate.h"
 #include "guard.h"
@@ -555,13 +556,12 @@ int client_stop(void)
 
 int wmap_fd_next(int from)
 {
-	int lowest = INT_MAX;
+	int lowest;
 
 	check_here();
 	if (way == NONE)
 		return -1;
-	if (way == REMOTE)
-		lowest = remote_fd(from);
+	lowest = way == REMOTE ? remote_fd(from) : fds_next(from);
 	if (uffd >= from && uffd < lowest)
 		lowest = uffd;
 	if (recall_fd(from) < lowest)
@@ -569,24 +569,28 @@ int wmap_fd_next(int from)
 	return lowest == INT_MAX ? -1 : lowest;
 }
 
-/* In vfork's child the descriptors are its own, and our notes its parent's. */
-void wmap_fd_yield(int fd)
+/* In vfork's child the descriptors are its own, and our notes its parent's. What
+   is a pager thread's may be in use. */
+bool wmap_fd_yield(int fd)
 {
 	uint64_t signals;
 
 	if (way == NONE || !is_home())
-		return;
+		return true;
+	if (way == THREAD)
+		return false;
 	lock_signals_block(&signals);
 	pthread_mutex_lock(&starting);
 	gate_close(0);
 	if (fd == uffd)
 		uffd = (int)sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
-	else if (way == REMOTE)
+	else
 		remote_fd_yield(fd);
 	recall_fd_yield(fd);
 	gate_open();
 	pthread_mutex_unlock(&starting);
 	lock_signals_restore(signals);
+	return true;
 }
 
 /* ---- For all ---------------------------------------------------------------------*/

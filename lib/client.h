@@ -160,9 +160,10 @@ WMAP_API bool wmap_file_any(void);
  *
  * next: the lowest from @from on, or -1.
  * yield: @fd is about to be replaced by the caller's: it gets another number.
+ *        False: it cannot, and must not be replaced.
  */
 WMAP_API int wmap_fd_next(int from);
-WMAP_API void wmap_fd_yield(int fd);
+WMAP_API bool wmap_fd_yield(int fd);
 
 /* Write every shared page back, as exit does; 0 or -1 and the first errno. */
 WMAP_API int wmap_sync_all(void);

@@ -17,7 +17,8 @@
  *
  *   list, mem        lists; memory that is not malloc's (the pager must not wait
  *                    for a lock that a faulting thread may hold)
- *   sys              the kernel: every system call, features, uffd ioctls
+ *   sys, fds         the kernel: every system call, features, uffd ioctls; which
+ *                    descriptors are ours
  *   pages            the sparse table of page states; histogram
  *   loop             posts from any thread, timers, watches, transfers
  *   io, store/       one transfer of a store, with its deadline; the stores

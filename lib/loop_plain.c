@@ -10,8 +10,10 @@
  * or went. A borrower may add and take away while the owner is in ppoll(2) with
  * it, so that who needs a larger one leaves it for the owner to change over to.
  */
+#include <sys/stat.h>
 #include <time.h>
 
+#include "fds.h"
 #include "loop_backend.h"
 #include "mem.h"
 #include "sys.h"
@@ -167,10 +169,22 @@ static void plain_enter(struct loop *loop, uint64_t timeout)
 	loop->found = found;
 }
 
+/* The number of our eventfd, a file without a kind, may be another file's. */
+static void check_numbers(const struct loop *loop)
+{
+	struct stat stat;
+	long error = sys_call(SYS_fstat, loop->wake_fd, &stat);
+
+	if (error == -EBADF || (!error && stat.st_mode & S_IFMT))
+		fds_lost();
+}
+
 static void plain_run(struct loop *loop)
 {
 	const struct polls *polls = &loop->polls;
 
+	if (loop->found > 0)
+		check_numbers(loop);
 	for (unsigned i = 0; loop->found > 0 && i < polls->n; i++) {
 		struct watch *watch = polls->watches[i];
 

@@ -32,6 +32,7 @@
  * that it empties at the next enters, and ends the polls that met a full queue,
  * which are armed again. Further transfers than TRANSFERS wait in the loop.
  */
+#include "fds.h"
 #include "loop_backend.h"
 #include "sys.h"
 
@@ -54,6 +55,8 @@ static bool passes(int err)
 /* Aborts at EBADR as well: the kernel had no memory to keep a completion. */
 static void check(int err)
 {
+	if (err == -EBADF || err == -EOPNOTSUPP)
+		fds_lost(); /* the ring's number is nobody's, or another's */
 	assert(err >= 0 || passes(err));
 	(void)err;
 }
@@ -306,6 +309,8 @@ static int uring_open(struct loop *loop)
 		err = io_uring_ring_dontfork(&loop->ring);
 	if (err)
 		io_uring_queue_exit(&loop->ring);
+	else
+		fds_add(loop->ring.ring_fd);
 	return err;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "guard.h"
@@ -20,6 +21,8 @@
 
 struct connection {
 	_Atomic int fd;	   /* -1: none */
+	uint64_t identity; /* of its socket: a program may close it by itself,
+			      and have another file there */
 	_Atomic bool busy; /* a call has it; acquired and released */
 	uint64_t id;	   /* of the last request */
 };
@@ -36,10 +39,33 @@ static struct lock opening;
 /* Descriptors held for a fork, which needs two where all are used up; or -1.
    Changed by who starts, and who forks. */
 static int spares[2] = { -1, -1 };
+static uint64_t spares_identity; /* of the socket that they are */
+
+static uint64_t identity_of(int fd)
+{
+	struct stat stat;
+
+	if (sys_call(SYS_fstat, fd, &stat) || !S_ISSOCK(stat.st_mode))
+		return 0;
+	return stat.st_ino;
+}
+
+static bool is_there(const struct connection *connection)
+{
+	return identity_of(connection->fd) == connection->identity;
+}
+
+static void connection_open(struct connection *connection, int fd)
+{
+	connection->identity = identity_of(fd);
+	atomic_store(&connection->fd, fd);
+}
 
 static void spares_take(void)
 {
-	for (size_t i = 0; i < lengthof(spares); i++)
+	spares_identity = connections[0].identity;
+	for (size_t i = 0; i < lengthof(spares) && is_there(&connections[0]);
+	     i++)
 		spares[i] = (int)sys_call(SYS_fcntl, connections[0].fd,
 					  F_DUPFD_CLOEXEC, 0);
 }
@@ -47,7 +73,7 @@ static void spares_take(void)
 static void spares_give(void)
 {
 	for (size_t i = 0; i < lengthof(spares); i++) {
-		if (spares[i] >= 0)
+		if (spares[i] >= 0 && identity_of(spares[i]) == spares_identity)
 			sys_call(SYS_close, spares[i]);
 		spares[i] = -1;
 	}
@@ -110,6 +136,8 @@ static void drain(int fd, struct exchange *exchange)
 
 static int begin(struct connection *connection, struct exchange *exchange)
 {
+	if (!is_there(connection))
+		return -ENOTCONN;
 	drain(connection->fd, exchange);
 	exchange->request.id = ++connection->id;
 	return ask(connection->fd, exchange) ? -ENOTCONN : 0;
@@ -179,7 +207,7 @@ static int introduce(struct connection *connection, struct exchange *exchange)
 		if (fd < 0)
 			return fd;
 		connection->id = 0;
-		atomic_store(&connection->fd, fd);
+		connection_open(connection, fd);
 		error = converse(connection, exchange);
 		if (error >= 0)
 			return (int)exchange->reply.result;
@@ -193,10 +221,9 @@ static int introduce(struct connection *connection, struct exchange *exchange)
 
 static void hang_up(struct connection *connection)
 {
-	int fd = atomic_exchange(&connection->fd, -1);
-
-	if (fd >= 0)
-		sys_call(SYS_close, fd);
+	if (connection->fd >= 0 && is_there(connection))
+		sys_call(SYS_close, connection->fd);
+	atomic_store(&connection->fd, -1);
 }
 
 static bool claim(struct connection *connection)
@@ -765,7 +792,7 @@ int remote_in_child(void)
 	/* The parent's question was asked for this one, too, as the first. */
 	connections[0].id = 1;
 	memcpy(token, forking.exchange.request.args, sizeof(token));
-	atomic_store(&connections[0].fd, forking.ends[1]);
+	connection_open(&connections[0], forking.ends[1]);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fds.h"
 #include "internal.h"
 #include "sys.h"
 
@@ -38,7 +39,10 @@ long sys_call6(long number, long a, long b, long c, long d, long e, long f)
 
 	if (__builtin_expect(sys_hook != NULL, 0))
 		result = sys_hook(number);
-	return result ? result : enter(number, a, b, c, d, e, f);
+	if (!result)
+		result = enter(number, a, b, c, d, e, f);
+	fds_note(number, a, b, result);
+	return result;
 }
 
 /* ---- Features -------------------------------------------------------------*/

@@ -4,8 +4,10 @@
  *
  * It ends when its last connection does: the process has exited, was killed, or
  * has become another program; or with the process, whose connections a child may
- * hold that ran no handlers (a raw clone). Its mappings are then unmapped as by a call: what
- * was stored reaches the files first.
+ * hold that ran no handlers (a raw clone). A process that has closed them, as a
+ * daemon closes all that it finds, is served on as long as its memory is there:
+ * without a pager what is missing there would be zeros. Its mappings are then
+ * unmapped as by a call: what was stored reaches the files first.
  */
 #include <string.h>
 #include <sys/random.h>
@@ -18,6 +20,8 @@
 #include "mem.h"
 #include "sys.h"
 #include "wmapd.h"
+
+#define LOOK_EVERY 1000000000ull /* ns */
 
 void session_get(struct session *session)
 {
@@ -132,6 +136,8 @@ static void process_ended(struct watch *watch)
 	struct session *session = container_of(watch, struct session, process);
 
 	unwatch(session);
+	if (!session->n_conns && !session->ending)
+		session_end(session);
 	list_for_each(conn, &session->conns, struct conn, link) {
 		conn_hear_last(conn);
 		conn_close(conn);
@@ -169,6 +175,7 @@ void session_end(struct session *session)
 	struct message *message = &session->end;
 
 	session->ending = true;
+	loop_timer_stop(&session->look);
 	obituary_begin(session);
 	unwatch(session);
 	session_adopted(session);
@@ -187,6 +194,34 @@ void session_end(struct session *session)
 	message_handle(message);
 }
 
+/* A page of any process's addresses that nobody has registered. */
+#define NOWHERE (((uint64_t)1 << 47) - 2 * PAGE)
+
+/* Has it mappings, and is their memory there still? After an exec it is not. */
+static bool shows(const struct session *session)
+{
+	const struct space *space = session->space;
+
+	return session->watched && space->n && space->uffd >= 0 &&
+	       uffd_unmark(space->uffd, NOWHERE, PAGE) != -ESRCH;
+}
+
+void session_left(struct session *session)
+{
+	if (session->n_conns || session->ending)
+		return;
+	if (shows(session))
+		loop_timer_start(session->server->pager->loop, &session->look,
+				 time_now() + LOOK_EVERY);
+	else
+		session_end(session);
+}
+
+static void look_again(struct timer *timer)
+{
+	session_left(container_of(timer, struct session, look));
+}
+
 void session_leave(struct conn *conn)
 {
 	struct session *session = conn->session;
@@ -201,8 +236,7 @@ void session_leave(struct conn *conn)
 	list_del(&conn->link);
 	session->n_conns--;
 	session->space->account->n_conns--;
-	if (!session->n_conns && !session->ending)
-		session_end(session);
+	session_left(session);
 }
 
 /* ---- Its beginning ------------------------------------------------------------- */
@@ -251,6 +285,7 @@ static int create(struct server *server, uid_t uid, pid_t pid,
 	list_init(&session->conns);
 	list_init(&session->promises);
 	list_init(&session->adopted);
+	timer_init(&session->look, look_again);
 	error = pager_space_create(server->pager, -1, server->features,
 				   &session->space);
 	if (error) {

@@ -439,7 +439,7 @@ static void tell(struct session *session)
 }
 
 /* Sessions whose process has ended meanwhile hear it from their connections;
-   those that had none left from us. */
+   those that had none from us. */
 void takeover_resume(struct server *server)
 {
 	list_for_each(session, &server->sessions, struct session, link) {
@@ -447,7 +447,7 @@ void takeover_resume(struct server *server)
 		if (session->n_conns)
 			tell(session);
 		else
-			session_end(session);
+			session_left(session);
 	}
 }
 

@@ -97,6 +97,7 @@ struct session {
 	pid_t pid;
 	struct watch process; /* its pidfd, while watched */
 	bool watched;
+	struct timer look; /* is it there, without connections? */
 	uint64_t token[2];
 	uint32_t slot; /* in the ledger; the number there is space->id */
 	uint64_t conns_ever;
@@ -187,8 +188,11 @@ int session_adopt(struct server *server, const struct record *record,
 /* @conn belongs to it from now on; -EMFILE. */
 int session_take(struct session *session, struct conn *conn);
 
-/* Without its last connection it ends. */
+/* Without its last connection it ends, unless its process shows what it has. */
 void session_leave(struct conn *conn);
+
+/* That may be so. */
+void session_left(struct session *session);
 
 struct session *session_find(struct server *server, uid_t uid,
 			     const uint64_t token[2]);

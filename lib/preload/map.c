@@ -146,6 +146,13 @@ static bool is_declined(int error, const struct rules_file *file)
 				    "cannot be mapped here yet",
 				    file->path);
 		return false;
+	case EBADF: /* the program's own was looked at before */
+	case ENOTTY:
+		if (!atomic_exchange(&said, true))
+			process_say("this program has closed descriptors that "
+				    "it did not open: %s cannot be mapped",
+				    file->path);
+		return false;
 	default:
 		return false;
 	}

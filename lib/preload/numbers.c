@@ -5,7 +5,7 @@
  * Programs close descriptors that they have never opened: daemons all of them,
  * shells those that they want for something else. Those of the library stay: to
  * close one is EBADF, as if it were not there, and what is put in its place
- * finds it gone from there.
+ * finds it gone from there; or, if they are a pager thread's, EBUSY.
  *
  * Without a pager a call costs one load more.
  */
@@ -70,16 +70,26 @@ HOOK void closefrom(int first)
 	errno = saved;
 }
 
+/* May @to be replaced? Sets errno. */
+static bool may_replace(int from, int to)
+{
+	if (from == to || !is_ours(to) || fcntl(from, F_GETFD) < 0 ||
+	    wmap_fd_yield(to))
+		return true;
+	errno = EBUSY;
+	return false;
+}
+
 HOOK int dup3(int from, int to, int flags)
 {
-	if (from != to && is_ours(to) && fcntl(from, F_GETFD) >= 0)
-		wmap_fd_yield(to);
+	if (!may_replace(from, to))
+		return -1;
 	return (int)syscall(SYS_dup3, from, to, flags);
 }
 
 HOOK int dup2(int from, int to)
 {
-	if (from != to && is_ours(to) && fcntl(from, F_GETFD) >= 0)
-		wmap_fd_yield(to);
+	if (!may_replace(from, to))
+		return -1;
 	return (int)syscall(SYS_dup2, from, to);
 }

@@ -14,7 +14,9 @@
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #include "scenario.h"
 
@@ -1034,6 +1036,79 @@ static void daemon_closes_all(const char *path)
 	print_file(path);
 }
 
+/* Without the pager's thread: by functions that others could be in the way of. */
+static void closes_all_it_finds(const char *path)
+{
+	char *p = map_new(path, MAP_SHARED);
+
+	p[0] = 'b';
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd);
+	p[PAGE] = 'c';
+	close_range(3, ~0u, 0);
+	p[2 * PAGE] = 'd';
+	closefrom(3);
+	p[3 * PAGE] = 'e';
+	REQUIRE(!msync(p, LENGTH, MS_SYNC));
+	print_sum("shared", p, LENGTH);
+	print_file(path);
+}
+
+/* By system calls that nobody can be in the way of; and then others are there. */
+static void close_raw(int *others, int n)
+{
+	syscall(SYS_close_range, 3, ~0u, 0);
+	for (int i = 0; i < n; i++)
+		others[i] = i % 2 ? socket(AF_UNIX, SOCK_SEQPACKET, 0) :
+				    open("/dev/null", O_RDWR);
+}
+
+/* Which of them are what they were: sockets that nobody connected, and the rest. */
+static int still_open(const int *others, int n)
+{
+	struct sockaddr_un peer;
+	int found = 0;
+
+	for (int i = 0; i < n; i++) {
+		socklen_t size = sizeof(peer);
+		struct stat st;
+
+		if (fstat(others[i], &st) != 0)
+			continue;
+		if (i % 2)
+			found += getpeername(others[i], (void *)&peer, &size) &&
+				 errno == ENOTCONN;
+		else
+			found += S_ISCHR(st.st_mode);
+	}
+	return found;
+}
+
+static void closes_all_by_system_calls(const char *path)
+{
+	enum { N = 100 };
+	char *p = map_new(path, MAP_SHARED), *q = map_new(path, MAP_PRIVATE);
+	int others[N];
+	pid_t pid;
+
+	p[0] = q[0] = 'b';
+	IN_CHILD(pid, close_raw(others, N); p[PAGE] = 'c';
+		 REQUIRE(!msync(p, LENGTH, MS_SYNC));
+		 REQUIRE(still_open(others, N) == N);
+		 _exit(digest(p, LENGTH) ^ digest(q, LENGTH)));
+	print_end("child", pid);
+	close_raw(others, N);
+	p[2 * PAGE] = 'd';
+	print_sum("shared", p, LENGTH);
+	print_sum("private", q, LENGTH);
+	REQUIRE(!msync(p, LENGTH, MS_SYNC));
+	REQUIRE(!munmap(p + 12 * PAGE, 4 * PAGE));
+	IN_CHILD(pid, p[3 * PAGE] = 'e'; _exit(digest(p, LENGTH / 2)));
+	print_end("a child of it", pid);
+	printf("%d are open\n", still_open(others, N));
+	print_file(path);
+}
+
 static void gives_up_its_privilege(const char *path)
 {
 	char *p = map_new(path, MAP_SHARED), *q;
@@ -1096,6 +1171,8 @@ const struct scenario scenarios[] = {
 	{ "without_descriptors", without_descriptors },
 	{ "with_a_few_descriptors", with_a_few_descriptors },
 	{ "daemon_closes_all", daemon_closes_all },
+	{ "closes_all_it_finds", closes_all_it_finds },
+	{ "closes_all_by_system_calls", closes_all_by_system_calls },
 	{ "gives_up_its_privilege", gives_up_its_privilege },
 	{ NULL, NULL },
 };
