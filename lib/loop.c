@@ -123,9 +123,25 @@ static struct post *take_posts(struct loop *loop)
 	return first;
 }
 
+static unsigned count_posts(const struct post *post)
+{
+	unsigned n = 0;
+
+	for (; post; post = post->next)
+		n++;
+	return n;
+}
+
+/*
+ * Most posts are answers, and what an answer brings about is the next request. If
+ * all of them ran before the first of those is begun, store and pager would wait
+ * for each other in turns: so they are begun in between, when the store has less
+ * to do than the pager.
+ */
 static bool run_posts(struct loop *loop)
 {
 	struct post *post = take_posts(loop);
+	unsigned left = count_posts(post);
 	bool any = post != NULL;
 
 	while (post) {
@@ -133,6 +149,10 @@ static bool run_posts(struct loop *loop)
 
 		post->run(post);
 		post = next;
+		if (loop->in_flight < --left) {
+			loop->backend->enter(loop, 0);
+			loop->backend->run(loop);
+		}
 	}
 	return any;
 }
@@ -357,12 +377,14 @@ struct transfer *loop_next_transfer(struct loop *loop)
 	loop->waiting = transfer->next;
 	if (!loop->waiting)
 		loop->waiting_end = &loop->waiting;
+	loop->in_flight++;
 	return transfer;
 }
 
 void loop_transfer_ended(struct loop *loop, struct transfer *transfer)
 {
 	loop->busy--;
+	loop->in_flight--;
 	transfer->done(transfer);
 }
 

@@ -73,6 +73,7 @@ struct loop {
 	struct list timers; /* by time */
 	struct post *idle;  /* to be run instead of sleeping */
 	unsigned busy;	    /* transfers begun and not ended */
+	unsigned in_flight; /* those of them that were handed on */
 	struct transfer *waiting, **waiting_end; /* not handed on so far */
 	struct watch wake;			 /* of wake_fd */
 	struct list gone; /* watches that nothing refers to any more */
@@ -81,7 +82,6 @@ struct loop {
 	struct io_uring ring;
 	struct list unarmed; /* watches to be polled; armed ones are in no list */
 	struct list leaving; /* watches whose poll is to be cancelled */
-	unsigned in_flight;  /* transfers in the ring */
 
 	/* loop_plain.c */
 	struct workers *workers;

@@ -104,8 +104,7 @@ static void submit_watches(struct loop *loop, struct list *watches,
 	}
 }
 
-static void prepare(struct loop *loop, struct transfer *transfer,
-		    struct io_uring_sqe *sqe)
+static void prepare(struct transfer *transfer, struct io_uring_sqe *sqe)
 {
 	unsigned length = (unsigned)transfer->length;
 
@@ -123,7 +122,6 @@ static void prepare(struct loop *loop, struct transfer *transfer,
 		break;
 	}
 	io_uring_sqe_set_data64(sqe, (uintptr_t)transfer);
-	loop->in_flight++;
 }
 
 static void submit_transfers(struct loop *loop)
@@ -132,7 +130,7 @@ static void submit_transfers(struct loop *loop)
 
 	while (loop->waiting && loop->in_flight < TRANSFERS &&
 	       (sqe = get_sqe(loop)))
-		prepare(loop, loop_next_transfer(loop), sqe);
+		prepare(loop_next_transfer(loop), sqe);
 }
 
 /* False: something is left that no completion will remind us of. */
@@ -247,7 +245,6 @@ static void watch_event(struct loop *loop, struct watch *watch,
 static void transfer_event(struct loop *loop, struct transfer *transfer,
 			   const struct io_uring_cqe *cqe)
 {
-	loop->in_flight--;
 	transfer->result = cqe->res;
 	loop_transfer_ended(loop, transfer);
 }

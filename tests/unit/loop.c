@@ -255,6 +255,42 @@ START_TEST(a_watch_hears_what_was_there_before_it)
 }
 END_TEST
 
+struct answer {
+	struct post post;
+	struct bell *bell;
+	unsigned heard; /* of the bell, when this runs */
+};
+
+static void answer_rings(struct post *post)
+{
+	struct answer *answer = container_of(post, struct answer, post);
+
+	answer->heard = answer->bell->heard;
+	(void)!write(answer->bell->writer, "x", 1);
+}
+
+START_TEST(what_an_answer_brings_about_is_heard_before_the_next)
+{
+	struct bell bell = { 0 };
+	struct answer answers[4];
+
+	loop = loop_open(_i);
+	bell_open(&bell);
+	for (unsigned i = 0; i < lengthof(answers); i++) {
+		answers[i] = (struct answer){
+			.post.run = answer_rings,
+			.bell = &bell,
+		};
+		loop_post(loop, &answers[i].post);
+	}
+	turn_until(loop, &bell.heard, lengthof(answers));
+	for (unsigned i = 0; i < lengthof(answers); i++)
+		ck_assert_uint_eq(answers[i].heard, i);
+	loop_destroy(loop);
+	bell_close(&bell);
+}
+END_TEST
+
 START_TEST(sixty_watches_are_heard_each)
 {
 	struct bell bells[60] = { 0 };
@@ -595,6 +631,7 @@ int main(void)
 		signals_change_nothing,
 		a_watch_hears_every_byte,
 		a_watch_hears_what_was_there_before_it,
+		what_an_answer_brings_about_is_heard_before_the_next,
 		sixty_watches_are_heard_each,
 		what_hangs_up_is_heard_once_or_until_it_leaves,
 		what_hung_up_before_it_was_watched_is_heard,
