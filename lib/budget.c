@@ -14,12 +14,12 @@
 /* [a] The limit of the pager of this process, as last set; orders nothing. */
 static _Atomic uint64_t of_process = BUDGET_NONE;
 
-void budget_init(struct pager *pager)
+void budget_init(struct pager *pager, uint64_t limit)
 {
 	struct budget *budget = &pager->budget;
 
-	budget->limit = BUDGET_NONE;
-	pager->staging.keep = STAGING_KEPT;
+	budget->limit = limit;
+	pager->staging.keep = min_u64(STAGING_KEPT, limit / 16);
 	list_init(&budget->shares);
 	list_init(&budget->scarce);
 	share_init(&budget->rest, NULL);
@@ -154,6 +154,17 @@ bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
 		return false;
 	note_peak(pager, load - budget_load(pager));
 	return true;
+}
+
+void *budget_read_begin(struct pager *pager, size_t size)
+{
+	uint64_t load = budget_load(pager);
+
+	if (load + size + STAGING_BLOCK <= budget_limit(pager)) {
+		staging_grow(&pager->staging, size);
+		note_peak(pager, size);
+	}
+	return staging_get(&pager->staging, size);
 }
 
 bool budget_hopes(const struct pager *pager)

@@ -61,7 +61,7 @@ static inline bool budget_is_set(const struct budget *budget)
 	return budget->limit != BUDGET_NONE;
 }
 
-void budget_init(struct pager *pager);
+void budget_init(struct pager *pager, uint64_t limit);
 
 /* Bytes used now. */
 uint64_t budget_used(const struct pager *pager);
@@ -73,6 +73,10 @@ uint64_t budget_used(const struct pager *pager);
  */
 bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
 		 size_t buffer, bool ahead);
+
+/* The buffer for which budget_take had room, as it had for the pages that it will
+   bring; NULL: no memory, now. */
+void *budget_read_begin(struct pager *pager, size_t size);
 
 /* Bytes that are due to all processes together. */
 uint64_t budget_shared(const struct budget *budget);

@@ -439,7 +439,7 @@ static bool begin(struct fill *fill, bool guess)
 
 	if (!take_room(fill, guess))
 		return false;
-	buffer = staging_get(&pager->staging, size);
+	buffer = budget_read_begin(pager, size);
 	if (!buffer)
 		return false;
 	fill->coming = fill->count;

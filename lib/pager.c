@@ -135,7 +135,7 @@ static void retry_sick(struct timer *timer)
 		loop_timer_start(pager->loop, timer, time_now() + HEAL_EVERY);
 }
 
-static void init(struct pager *pager)
+static void init(struct pager *pager, uint64_t memory)
 {
 	for (size_t i = 0; i < OBJECT_HASHES; i++)
 		list_init(&pager->objects[i]);
@@ -144,7 +144,7 @@ static void init(struct pager *pager)
 	list_init(&pager->hungry);
 	list_init(&pager->thirsty);
 	list_init(&pager->dry);
-	budget_init(pager);
+	budget_init(pager, memory);
 	list_init(&pager->prefetches);
 	list_init(&pager->sick);
 	timer_init(&pager->heal, retry_sick);
@@ -169,9 +169,8 @@ int pager_create(struct hints *hints, struct pager **result, unsigned *features)
 	if (error)
 		goto err_swapout;
 	*features = uring ? WMAP_FEATURE_IO_URING : 0;
-	init(pager);
+	init(pager, memory);
 	pager->hints = hints;
-	pager->budget.limit = memory;
 	*result = pager;
 	return 0;
 

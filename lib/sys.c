@@ -216,13 +216,17 @@ long sys_map(uint64_t address, uint64_t length, int prot, int flags, int fd,
 #define ASIDE_PAGES 1
 #endif
 
+#define HUGE ((uint64_t)2 << 20)
+
 long sys_map_aside(uint64_t length)
 {
-	uint64_t number = 0;
+	uint64_t number = 0, at;
 
 	sys_call(SYS_getrandom, &number, sizeof(number), 0);
-	return sys_map(ASIDE + number % ASIDE_PAGES * PAGE, length,
-		       PROT_READ | PROT_WRITE,
+	at = ASIDE + number % ASIDE_PAGES * PAGE;
+	if (length % HUGE == 0)
+		at &= ~(HUGE - 1);
+	return sys_map(at, length, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
