@@ -70,6 +70,26 @@ uint64_t budget_write_most(const struct pager *pager)
 	return max_u64(for_writing(&pager->budget) >> PAGE_SHIFT >> 2, 1);
 }
 
+/* A store's part of the buffers is counted by the source of its object. */
+static void *buffer_get(struct object *object, size_t size)
+{
+	struct staging *staging = &object->pager->staging;
+	struct wmap_store *store = object_source(object);
+	void *buffer = NULL;
+
+	if (staging_is_fair(staging, size, store->staged))
+		buffer = staging_get(staging, size);
+	if (buffer)
+		store->staged += staging_size(size);
+	return buffer;
+}
+
+void budget_read_end(struct object *object, void *buffer, size_t size)
+{
+	object_source(object)->staged -= staging_size(size);
+	staging_put(&object->pager->staging, buffer, size);
+}
+
 /* Who compresses needs a buffer as large. (What is being read has no part in it:
    a write that waited for that would wait for nobody.) */
 bool budget_write_fits(const struct pager *pager, uint64_t bytes)
@@ -84,8 +104,9 @@ bool budget_write_fits(const struct pager *pager, uint64_t bytes)
 	       used + bytes <= for_writing(budget);
 }
 
-void *budget_write_begin(struct pager *pager, size_t size)
+void *budget_write_begin(struct object *object, size_t size)
 {
+	struct pager *pager = object->pager;
 	struct budget *budget = &pager->budget;
 	size_t takes = staging_size(size);
 	void *buffer;
@@ -94,17 +115,19 @@ void *budget_write_begin(struct pager *pager, size_t size)
 		return NULL;
 	if (budget_is_set(budget) && budget_used(pager) + takes > budget->limit)
 		staging_trim(&pager->staging);
-	buffer = staging_get(&pager->staging, size);
+	buffer = buffer_get(object, size);
 	if (buffer)
 		budget->writing += takes;
 	note_peak(pager, 0);
 	return buffer;
 }
 
-void budget_write_end(struct pager *pager, void *buffer, size_t size)
+void budget_write_end(struct object *object, void *buffer, size_t size)
 {
+	struct pager *pager = object->pager;
+
 	pager->budget.writing -= staging_size(size);
-	staging_put(&pager->staging, buffer, size);
+	budget_read_end(object, buffer, size);
 }
 
 /*
@@ -156,15 +179,16 @@ bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
 	return true;
 }
 
-void *budget_read_begin(struct pager *pager, size_t size)
+void *budget_read_begin(struct object *object, size_t size)
 {
+	struct pager *pager = object->pager;
 	uint64_t load = budget_load(pager);
 
 	if (load + size + STAGING_BLOCK <= budget_limit(pager)) {
 		staging_grow(&pager->staging, size);
 		note_peak(pager, size);
 	}
-	return staging_get(&pager->staging, size);
+	return buffer_get(object, size);
 }
 
 bool budget_hopes(const struct pager *pager)

@@ -75,8 +75,9 @@ bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
 		 size_t buffer, bool ahead);
 
 /* The buffer for which budget_take had room, as it had for the pages that it will
-   bring; NULL: no memory, now. */
-void *budget_read_begin(struct pager *pager, size_t size);
+   bring; NULL: no memory, now, or the object's store has its part of them. */
+void *budget_read_begin(struct object *object, size_t size);
+void budget_read_end(struct object *object, void *buffer, size_t size);
 
 /* Bytes that are due to all processes together. */
 uint64_t budget_shared(const struct budget *budget);
@@ -86,8 +87,8 @@ uint64_t budget_shared(const struct budget *budget);
  * full of changed pages could not be written. NULL: no room, or no memory, now.
  */
 bool budget_write_fits(const struct pager *pager, uint64_t bytes);
-void *budget_write_begin(struct pager *pager, size_t size);
-void budget_write_end(struct pager *pager, void *buffer, size_t size);
+void *budget_write_begin(struct object *object, size_t size);
+void budget_write_end(struct object *object, void *buffer, size_t size);
 
 /* Pages that one write may have. */
 uint64_t budget_write_most(const struct pager *pager);

@@ -251,6 +251,12 @@ static void count_coming(struct fill *fill, int by)
 	share_coming(fill->share, pages, buffer);
 }
 
+static void put_buffer(struct fill *fill)
+{
+	budget_read_end(fill->object, fill->io.pub.buffer,
+			fill->count << PAGE_SHIFT);
+}
+
 static void fill_destroy(struct fill *fill)
 {
 	if (fill->prefetch)
@@ -285,8 +291,7 @@ static void unpark(struct fill *fill, int64_t bytes)
 		unclaim(fill, fill->first);
 	else
 		land(fill, (uint64_t)bytes);
-	staging_put(&pager->staging, fill->io.pub.buffer,
-		    fill->count << PAGE_SHIFT);
+	put_buffer(fill);
 	fill_destroy(fill);
 }
 
@@ -384,7 +389,7 @@ static void let_go(struct io *io)
 		io_start(io, pager->loop, io->store, fill->deadline);
 		return;
 	}
-	staging_put(&pager->staging, io->pub.buffer, fill->count << PAGE_SHIFT);
+	put_buffer(fill);
 	fill_destroy(fill);
 	fills_feed(pager);
 	prefetch_pump(pager);
@@ -439,7 +444,7 @@ static bool begin(struct fill *fill, bool guess)
 
 	if (!take_room(fill, guess))
 		return false;
-	buffer = budget_read_begin(pager, size);
+	buffer = budget_read_begin(fill->object, size);
 	if (!buffer)
 		return false;
 	fill->coming = fill->count;
@@ -467,13 +472,32 @@ static void feed_thirsty(struct pager *pager)
 		fault_resolve(pager, fault_take_back(aside));
 }
 
+/* Its store has all the buffers that it may. */
+static bool is_greedy(const struct fill *fill)
+{
+	return !staging_is_fair(&fill->pager->staging,
+				fill->count << PAGE_SHIFT,
+				object_source(fill->object)->staged);
+}
+
 static void feed(struct list *hungry)
 {
 	list_for_each(fill, hungry, struct fill, waiting) {
+		if (is_greedy(fill))
+			continue;
 		if (!begin(fill, false))
 			return;
 		list_del(&fill->waiting);
 	}
+}
+
+/* Does any wait that is to come first? */
+static bool is_waited_for(const struct list *hungry)
+{
+	list_for_each(fill, hungry, const struct fill, waiting)
+		if (!is_greedy(fill))
+			return true;
+	return false;
 }
 
 void fills_feed(struct pager *pager)
@@ -588,7 +612,7 @@ void fill_go(struct fill *fill)
 	struct share *full = share_full(fill->share, fill->count);
 	struct list *hungry = full ? &full->hungry : &pager->hungry;
 
-	if ((list_empty(hungry) || !hopes(fill)) && begin(fill, false))
+	if ((!is_waited_for(hungry) || !hopes(fill)) && begin(fill, false))
 		return;
 	if (hopes(fill)) {
 		list_add(hungry, &fill->waiting);

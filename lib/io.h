@@ -53,6 +53,7 @@ struct wmap_store {
 	char name[104];
 	_Atomic unsigned references; /* the last put orders after all others */
 	struct workers *workers; /* NULL: functions run on the loop's thread */
+	size_t staged;		 /* bytes of buffers that it has; the pager's */
 	bool writable;		 /* ops.write is there and allowed */
 	bool is_file;		 /* a file store */
 	bool ends_reads; /* what it reads never lies past its end: a file */

@@ -162,6 +162,13 @@ size_t staging_size(size_t size)
 	return PAGE << class_of(size);
 }
 
+bool staging_is_fair(const struct staging *staging, size_t size, size_t has)
+{
+	size_t others = staging->out - has;
+
+	return has + staging_size(size) <= (STAGING_LIMIT - others) / 2;
+}
+
 size_t staging_needs(const struct staging *staging, size_t size)
 {
 	unsigned class = class_of(size);

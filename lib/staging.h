@@ -3,7 +3,9 @@
  * Buffers between store and object
  *
  * At most STAGING_LIMIT bytes are out at a time, so that many slow transfers do
- * not fill memory; some stay here for the next.
+ * not fill memory; some stay here for the next. Of what others have left a store
+ * has half at most: one that answers nothing leaves room for the next, and so do
+ * several.
  *
  * The larger ones lie in blocks, each of one size and, where the kernel has one,
  * one huge page: a buffer in one piece is one descriptor to a device, where one of
@@ -43,6 +45,9 @@ void staging_put(struct staging *staging, void *buffer, size_t size);
 /* A block, if buffers of @size bytes lie in blocks and none of them is idle, and if
    its other buffers may be kept. It takes STAGING_BLOCK bytes. */
 void staging_grow(struct staging *staging, size_t size);
+
+/* May a store have a buffer of @size bytes, that has @has bytes of them? */
+bool staging_is_fair(const struct staging *staging, size_t size, size_t has);
 
 /* Bytes that a buffer of @size takes. */
 size_t staging_size(size_t size);

@@ -144,7 +144,7 @@ static void end_run(struct write *write, int error)
 		write->writeback->in_flight--;
 		count_down(write->object);
 	}
-	budget_write_end(pager, write->io.pub.buffer,
+	budget_write_end(write->object, write->io.pub.buffer,
 			 write->count << PAGE_SHIFT);
 	if (!list_empty(&pager->dry) && !pager->wetting) {
 		pager->wetting = true;
@@ -194,7 +194,7 @@ static struct write *write_create(struct writeback *writeback, uint64_t first,
 
 	if (!write)
 		return NULL;
-	buffer = budget_write_begin(writeback->pager, count << PAGE_SHIFT);
+	buffer = budget_write_begin(writeback->object, count << PAGE_SHIFT);
 	if (!buffer) {
 		mem_free(write, sizeof(*write));
 		return NULL;

@@ -210,6 +210,48 @@ START_TEST(a_store_that_hangs_holds_up_no_other)
 }
 END_TEST
 
+/* As many large reads as the pager has buffers for, and more. */
+#define GREEDY 40
+
+static char *map_hanging(struct wmap_store *slow)
+{
+	struct wmap_map_options options = {
+		.size = sizeof(options),
+		.store = slow,
+		.grain = 2 * MIB,
+		.deadline_ms = 20000,
+	};
+	char *at = wmap_map(NULL, GREEDY * 2 * MIB, READ_WRITE, WMAP_SHARED, -1,
+			    0, &options);
+
+	ck_assert_ptr_ne(at, WMAP_FAILED);
+	return at;
+}
+
+START_TEST(one_that_hangs_has_not_all_buffers)
+{
+	struct wmap_store *slow =
+		slow_file(file_sparse(GREEDY * 2 * MIB), WMAP_DELAY_FOREVER, 0);
+	char *hangs = map_hanging(slow), *at;
+	int fd = file_with(5, 20 * MIB);
+	pthread_t sleepers[GREEDY];
+
+	for (size_t i = 0; i < GREEDY; i++)
+		pthread_create(&sleepers[i], NULL, touch, hangs + i * 2 * MIB);
+	process_sleep_ms(500); /* they are under way, or wait */
+	at = memory_map(20 * MIB, READ_WRITE, WMAP_SHARED, fd, 0);
+	ck_assert_int_eq(wmap_advise(at, 20 * MIB, WMAP_ADVICE_WILLNEED), 0);
+	ck_assert(pattern_holds(at, 20 * MIB, 5, 0));
+	memset(at, 'o', 20 * MIB);
+	ck_assert_int_eq(wmap_unmap(at, 20 * MIB), 0);
+	ck_assert_int_eq(wmap_store_delay(slow, 0, 0), 0);
+	for (size_t i = 0; i < GREEDY; i++)
+		pthread_join(sleepers[i], NULL);
+	ck_assert_uint_eq(memory_info(hangs).errors, 0);
+	wmap_store_put(slow);
+}
+END_TEST
+
 START_TEST(its_deadline_ends_the_wait)
 {
 	struct wmap_store *slow =
@@ -271,6 +313,7 @@ int main(void)
 			    2);
 	tcase_add_test(facts, a_slow_store_is_right);
 	tcase_add_test(facts, a_store_that_hangs_holds_up_no_other);
+	tcase_add_test(facts, one_that_hangs_has_not_all_buffers);
 	tcase_add_loop_test(facts, its_deadline_ends_the_wait, 0, 2);
 	tcase_add_test(facts, the_default_deadline_is_settable);
 	tcase_add_test(facts,
