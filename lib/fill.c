@@ -304,6 +304,8 @@ void fills_unhold(struct object *object, uint64_t first, uint64_t end)
 		if (fill->parked)
 			unpark(fill, -1);
 	}
+	if (object->pager)
+		prefetch_pump_soon(object->pager);
 }
 
 void fill_release(struct object *object, uint64_t index)
@@ -684,6 +686,7 @@ void fills_abandon(struct object *object)
 		loop_timer_stop(&fill->io.deadline);
 		fill_destroy(fill);
 	}
+	prefetch_pump_soon(object->pager);
 }
 
 void fills_forget(struct mapping *mapping)

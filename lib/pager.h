@@ -59,6 +59,8 @@ struct pager {
 	uint64_t ahead_wants; /* bytes that reading ahead would use */
 	struct list prefetches;	   /* prefetch.link */
 	unsigned prefetching;	   /* reads under way for them */
+	struct post pump;	   /* prefetch_pump, */
+	bool pumping;		   /* if it is posted */
 	struct recorder *recorder; /* or NULL: nothing is recorded */
 	struct replay *replay;	   /* or NULL */
 	struct list sick;	   /* object.sick: with pages in ERROR */
@@ -144,6 +146,9 @@ void fills_charge(struct object *object, const struct mapping *via,
 
 /* prefetch.c: a read has ended, or memory came back: another may begin. */
 void prefetch_pump(struct pager *pager);
+
+/* The same, when what is being done now is done. */
+void prefetch_pump_soon(struct pager *pager);
 
 /* What is being read of [first, end) was changed meanwhile: read it again. */
 void fills_repeat(struct object *object, uint64_t first, uint64_t end);

@@ -284,8 +284,13 @@ static bool step(struct prefetch *prefetch)
 		return true;
 	}
 	count = held ? 1 : min_u64(count, max_u64(most / 4, 1));
-	if (!read_run(prefetch, mapping, index, count, held))
-		return false;
+	if (!read_run(prefetch, mapping, index, count, held)) {
+		/* Where nobody is above its due nothing goes for many pages. */
+		if (count == 1 || prefetch->pending ||
+		    !read_run(prefetch, mapping, index, 1, held))
+			return false;
+		count = 1;
+	}
 	prefetch->since = held ? 0 : prefetch->since + count;
 	prefetch->next = mapping_address(mapping, index + count);
 	return true;
@@ -326,6 +331,23 @@ void prefetch_pump(struct pager *pager)
 				   is_hopeless(prefetch);
 		look_after(prefetch);
 	}
+}
+
+static void pump(struct post *post)
+{
+	struct pager *pager = container_of(post, struct pager, pump);
+
+	pager->pumping = false;
+	prefetch_pump(pager);
+}
+
+void prefetch_pump_soon(struct pager *pager)
+{
+	if (pager->pumping || list_empty(&pager->prefetches))
+		return;
+	pager->pumping = true;
+	pager->pump.run = pump;
+	loop_post(pager->loop, &pager->pump);
 }
 
 /* ---- What becomes of its reads --------------------------------------------------*/

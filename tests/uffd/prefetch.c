@@ -94,6 +94,29 @@ START_TEST(a_cancelled_list_brings_no_more)
 }
 END_TEST
 
+/* A page that is held back until it is touched is dropped instead. */
+START_TEST(what_is_dropped_meanwhile_does_not_stop_it)
+{
+	struct wmap_range *list;
+	char *at;
+
+	ck_assert_int_eq(wmap_memory_set(BUDGET), 0);
+	at = map_large();
+	list = list_of(at, 2000);
+	for (int round = 0; round < 30; round++) {
+		int64_t prefetch = wmap_prefetch(list, 2000);
+
+		ck_assert_int_gt(prefetch, 0);
+		for (int i = 0; i < round; i++)
+			memory_load(at + LARGE - PAGE, 1);
+		ck_assert_int_eq(wmap_advise(at, LARGE, WMAP_ADVICE_DONTNEED),
+				 0);
+		ck_assert_int_eq(wmap_prefetch_wait(prefetch), 0);
+	}
+	free(list);
+}
+END_TEST
+
 static bool stops(void *arg)
 {
 	(void)arg;
@@ -208,6 +231,7 @@ int main(void)
 	tcase_add_test(facts, a_list_is_there_when_it_was_waited_for);
 	tcase_add_test(facts, a_list_longer_than_memory_goes_on_as_it_is_used);
 	tcase_add_test(facts, a_cancelled_list_brings_no_more);
+	tcase_add_test(facts, what_is_dropped_meanwhile_does_not_stop_it);
 	tcase_add_test(facts, an_unmapping_ends_it);
 	tcase_add_test(facts, bad_lists_are_refused_or_passed_by);
 	tcase_add_test(facts, what_is_pinned_stays);
