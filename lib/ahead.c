@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams of accesses, and what they will need next (ahead.h has the model) */
 #include "ahead.h"
+#include "copies.h"
 #include "fill.h"
 #include "mem.h"
 
@@ -67,7 +68,8 @@ static bool bring(struct pager *pager, struct mapping *mapping, uint64_t first,
 
 	if (!fill_room(pager, mapping_share(mapping), count, true))
 		return false;
-	fill = fill_create(mapping, first, count);
+	fill = fill_create(mapping_source(mapping, first), mapping, first,
+			   count);
 	if (!fill)
 		return false;
 	fill->via = mapping;
@@ -84,6 +86,7 @@ static uint64_t run_of(const struct stream *stream,
 		       const struct mapping *mapping, uint64_t page, uint64_t n,
 		       uint64_t end)
 {
+	const struct object *source = mapping_source(mapping, page);
 	uint64_t count = 1;
 
 	if (stream->stride != 1 && stream->stride != -1)
@@ -92,7 +95,7 @@ static uint64_t run_of(const struct stream *stream,
 		uint64_t next = page + (uint64_t)stream->stride * count;
 
 		if (next < mapping->first || next >= end ||
-		    !object_readable(mapping->object, next))
+		    mapping_reads(mapping, next) != source)
 			break;
 		count++;
 	}
@@ -113,7 +116,7 @@ static void bring_batch(struct pager *pager, struct mapping *mapping,
 		count = 1;
 		if (page < mapping->first || page >= end)
 			break;
-		if (!object_readable(mapping->object, page))
+		if (!mapping_reads(mapping, page))
 			continue;
 		if (!held)
 			count = run_of(stream, mapping, page, n, end);
@@ -213,7 +216,8 @@ static void establish(struct pager *pager, struct mapping *mapping,
 	struct stream *stream = oldest_stream(mapping->ahead);
 
 	if (stream->used && stream->mark != NO_PAGE)
-		fill_release(mapping->object, stream->mark);
+		fill_release(mapping_source(mapping, stream->mark),
+			     stream->mark);
 	*stream = (struct stream){
 		.last = index,
 		.stride = stride,
@@ -280,7 +284,7 @@ static void advance(struct pager *pager, struct mapping *mapping,
 	/* beyond the mark, but for threads that were overtaken by others */
 	if (mark == index || mark == NO_PAGE || stream->edge == index) {
 		if (mark != NO_PAGE && mark != index)
-			fill_release(mapping->object, mark);
+			fill_release(mapping_source(mapping, mark), mark);
 		if (stream->edge == index)
 			stream->edge += (uint64_t)stream->stride;
 		go_on(pager, mapping, stream);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "books.h"
+#include "copies.h"
 #include "ledger.h"
 #include "sys.h"
 
@@ -171,6 +172,7 @@ static int protect_mapping(struct mapping *mapping, int prot)
 	if (error)
 		return error;
 	mapping->prot = prot;
+	copies_begin(mapping);
 	return ledger_mapping(mapping);
 }
 
@@ -200,6 +202,9 @@ static int protect_again(struct space *space, const struct message *message)
 		mapping->moving = false;
 		if (mapping->tracked && !error)
 			error = mapping_protect_clean(mapping);
+		if (mapping->copies)
+			copies_look(mapping, mapping->first,
+				    mapping_end_page(mapping) - mapping->first);
 	}
 	return error;
 }

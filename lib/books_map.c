@@ -4,6 +4,7 @@
 
 #include "account.h"
 #include "books.h"
+#include "copies.h"
 #include "ledger.h"
 #include "mem.h"
 #include "sys.h"
@@ -244,6 +245,8 @@ static int book(struct message *message, struct object *object)
 		goto err_mapping;
 	if (message->map.memory)
 		error = share_bound_mapping(mapping, message->map.memory);
+	if (!error)
+		error = copies_create(mapping);
 	if (error) {
 		space_remove(mapping);
 		return error;

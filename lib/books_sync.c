@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Syncing, and advice: what waits for several write-backs */
 #include "books.h"
+#include "copies.h"
 #include "mem.h"
 
 /* ---- Syncing, advising ---------------------------------------------------------------*/
@@ -22,6 +23,10 @@ static int take_errors(struct space *space, uint64_t start, uint64_t end)
 		if (!error)
 			error = mapping->object->error;
 		mapping->object->error = 0;
+		if (mapping->copies && !error)
+			error = mapping->copies->error;
+		if (mapping->copies)
+			mapping->copies->error = 0;
 	}
 	return error;
 }
@@ -64,6 +69,9 @@ static void sync_mapping(struct syncing *syncing, struct mapping *mapping,
 	struct object *object = mapping->object;
 
 	object_retry(syncing->pager, object, SIZE_MAX, &syncing->join);
+	if (mapping->copies)
+		object_retry(syncing->pager, mapping->copies, SIZE_MAX,
+			     &syncing->join);
 	if (!(mapping->flags & WMAP_SHARED) || !object->store ||
 	    !object->store->writable)
 		return;
@@ -98,6 +106,17 @@ void books_sync(struct message *message)
 	join_end(&syncing->join, 0);
 }
 
+/* What a mapping has in common with [start, end), in pages. */
+static uint64_t first_in(const struct mapping *mapping, uint64_t start)
+{
+	return mapping_page(mapping, max_u64(start, mapping->start));
+}
+
+static uint64_t end_in(const struct mapping *mapping, uint64_t end)
+{
+	return mapping_page(mapping, min_u64(end, mapping->end));
+}
+
 static void drop_clean(struct message *message)
 {
 	struct space *space = message->space;
@@ -106,12 +125,8 @@ static void drop_clean(struct message *message)
 
 	for_each_in(mapping, space, start, end)
 		if (mapping->object->store)
-			object_drop(
-				mapping->object,
-				mapping_page(mapping,
-					     max_u64(start, mapping->start)),
-				mapping_page(mapping,
-					     min_u64(end, mapping->end)));
+			object_drop(mapping->object, first_in(mapping, start),
+				    end_in(mapping, end));
 }
 
 /* A private page that is dropped has its object's bytes again: zeros. */
@@ -124,12 +139,10 @@ static void drop_plain(struct message *message)
 	for_each_in(mapping, space, start, end) {
 		message->advise.drop |= mapping->flags & WMAP_PRIVATE;
 		if (mapping->object->memfd < 0)
-			object_forget(
-				mapping->object,
-				mapping_page(mapping,
-					     max_u64(start, mapping->start)),
-				mapping_page(mapping,
-					     min_u64(end, mapping->end)));
+			object_forget(mapping->object, first_in(mapping, start),
+				      end_in(mapping, end));
+		copies_forget(mapping, first_in(mapping, start),
+			      end_in(mapping, end));
 	}
 }
 
@@ -177,13 +190,15 @@ static void cool(struct space *space, uint64_t start, uint64_t end,
 {
 	struct mapping *mapping;
 
-	for_each_in(mapping, space, start, end)
+	for_each_in(mapping, space, start, end) {
+		uint64_t first = first_in(mapping, start);
+		uint64_t last = end_in(mapping, end);
+
 		if (!anonymous || !mapping->object->store)
-			evict_soon(mapping->object,
-				   mapping_page(mapping,
-						max_u64(start, mapping->start)),
-				   mapping_page(mapping,
-						min_u64(end, mapping->end)));
+			evict_soon(mapping->object, first, last);
+		if (mapping->copies)
+			evict_soon(mapping->copies, first, last);
+	}
 }
 
 static int bring(struct space *space, uint64_t start, uint64_t end)

@@ -4,10 +4,31 @@
 #include <string.h>
 
 #include "books.h"
+#include "copies.h"
 #include "mem.h"
 #include "sys.h"
 
 /* ---- Telling -------------------------------------------------------------------------*/
+
+/* Which of the message's pages are in memory: in the mapping's object, or in its
+   copies. */
+static void tell_pages(struct message *message, const struct mapping *mapping,
+		       const struct object *object)
+{
+	uint64_t start = message->address;
+	uint64_t from = max_u64(start, mapping->start);
+	uint64_t to = min_u64(message_end(message), mapping->end), cursor = 0;
+	struct page page;
+
+	while (pages_next(&object->pages, mapping_page(mapping, from),
+			  mapping_page(mapping, to), &cursor, &page))
+		if (page_is(page, STATES_PRESENT) &&
+		    mapping_source(mapping, page.index) == object)
+			message->residency
+				.vector[(mapping_address(mapping, page.index) -
+					 start) >>
+					PAGE_SHIFT] = 1;
+}
 
 void books_residency(struct message *message)
 {
@@ -20,19 +41,9 @@ void books_residency(struct message *message)
 		return;
 	}
 	for_each_in(mapping, space, start, end) {
-		uint64_t from = max_u64(start, mapping->start);
-		uint64_t to = min_u64(end, mapping->end), cursor = 0;
-		struct page page;
-
-		while (pages_next(&mapping->object->pages,
-				  mapping_page(mapping, from),
-				  mapping_page(mapping, to), &cursor, &page))
-			if (page_is(page, STATES_PRESENT))
-				message->residency
-					.vector[(mapping_address(mapping,
-								 page.index) -
-						 start) >>
-						PAGE_SHIFT] = 1;
+		tell_pages(message, mapping, mapping->object);
+		if (mapping->copies)
+			tell_pages(message, mapping, mapping->copies);
 	}
 	message_answer(message, 0);
 }
@@ -66,6 +77,8 @@ static void tell(const struct mapping *mapping, struct wmap_mapping_info *info)
 	info->grain = mapping->grain << PAGE_SHIFT;
 	info->loaded = mapping->n_loaded;
 	info->resident = count_in(mapping, STATES_PRESENT, object->n_present);
+	if (mapping->copies)
+		copies_count(mapping, &info->resident, &info->loaded);
 	info->dirty = count_in(mapping, STATES_DIRTY, object->n_dirty);
 	info->faults = mapping->faults;
 	info->fills = mapping->fills;
@@ -121,6 +134,8 @@ static void count_object(struct wmap_stats *stats,
 {
 	const struct object *object = mapping->object;
 
+	if (mapping->copies)
+		stats->resident += mapping->copies->n_present;
 	/* Once for each object: with its first mapping. */
 	if (list_first(&object->mappings, struct mapping, of_object) != mapping)
 		return;

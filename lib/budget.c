@@ -5,6 +5,7 @@
 #include <sys/sysinfo.h>
 
 #include "budget.h"
+#include "copies.h"
 #include "pager.h"
 #include "pin.h"
 #include "swap.h"
@@ -310,8 +311,12 @@ void budget_adopt(struct pager *pager, struct object *object,
 
 static void count_all(struct pager *pager)
 {
+	const struct space *home = pager->home;
+
 	list_for_each(object, &pager->all, struct object, of_pager)
 		begin_counting(object);
+	for (size_t i = 0; home && i < home->n; i++)
+		copies_begin(home->entries[i].mapping);
 }
 
 static void stop_counting(struct pager *pager)

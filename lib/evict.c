@@ -221,13 +221,20 @@ static void punch(struct judgement *judgement)
 	}
 }
 
+/* Copies are pinned with what they are copies of. */
+static const struct object *pinned(const struct object *object)
+{
+	return object->owner ? object->owner->object : object;
+}
+
 static void judge_page(struct judgement *judgement, unsigned i)
 {
 	struct window *window = judgement->window;
 	uint64_t index = (window->number << WINDOW_SHIFT) + i;
 	struct page page = pages_get(&window->object->pages, index);
-	bool used = judgement->kept || is_used(&judgement->usage, i) ||
-		    (judgement->pins && pin_holds(window->object, index));
+	bool used =
+		judgement->kept || is_used(&judgement->usage, i) ||
+		(judgement->pins && pin_holds(pinned(window->object), index));
 
 	/* What is not in memory is no obstacle to a run that is punched; what
 	   others pay for is, and stays. */
@@ -337,7 +344,7 @@ static void judge(struct pager *pager, struct window *window, uint64_t want,
 		.pager = pager,
 		.window = window,
 		.want = want,
-		.pins = !list_empty(&object->pins),
+		.pins = !list_empty(&pinned(object)->pins),
 	};
 	size_t room = WINDOW_PAGES * sizeof(uint64_t);
 

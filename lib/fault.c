@@ -9,8 +9,12 @@
  *   FILLING                       set aside, in the fill's waiters
  *   in memory                     shown, or its protection lifted: it is dirty
  *   ERROR                         SIGBUS
+ *
+ * What a private mapping has changed is in the same states, as one of its copies
+ * (copies.h).
  */
 #include "ahead.h"
+#include "copies.h"
 #include "fill.h"
 #include "record.h"
 #include "replay.h"
@@ -43,6 +47,19 @@ static enum room take_room(struct pager *pager, struct share *share,
 	return budget_hopes(pager) ? ROOM_LATER : NO_ROOM;
 }
 
+/* Is there room? If not now, it waits. */
+static bool must_wait(struct pager *pager, struct mapping *mapping,
+		      uint64_t count, const struct fault *fault,
+		      enum room *room)
+{
+	*room = take_room(pager, mapping_share(mapping), count);
+	if (*room != ROOM_LATER ||
+	    time_now() - fault->since >= mapping->deadline)
+		return false;
+	fault_set_aside(&pager->thirsty, fault);
+	return true;
+}
+
 /*
  * A page of an object without a store: nothing to wait for. Plain memory's may be
  * there already, by a message that came late. To make room for it would be wrong:
@@ -54,18 +71,14 @@ static void fill_zeros(struct pager *pager, struct mapping *mapping,
 	struct object *object = mapping->object;
 	uint64_t first = index, count = 1, before = mapping->n_loaded;
 	bool there = page_is(pages_get(&object->pages, index), STATES_PRESENT);
-	enum room room;
+	enum room room = ROOM;
 	bool woken;
 	int error;
 
 	if (mapping->grain > 1 && !there)
 		fill_choose_run(mapping, index, &first, &count);
-	room = there ? ROOM : take_room(pager, mapping_share(mapping), count);
-	if (room == ROOM_LATER &&
-	    time_now() - fault->since < mapping->deadline) {
-		fault_set_aside(&pager->thirsty, fault);
+	if (!there && must_wait(pager, mapping, count, fault, &room))
 		return;
-	}
 	if (room == NO_ROOM && mapping->flags & MAPPING_BOUND) {
 		fault_refuse(pager, fault);
 		return;
@@ -99,7 +112,8 @@ static struct fill *find_fill(const struct object *object, uint64_t index)
 static void allow_store(struct mapping *mapping, struct page page,
 			const struct fault *fault)
 {
-	object_dirtied(mapping->object, page);
+	if (mapping->tracked)
+		object_dirtied(mapping->object, page);
 	if (uffd_unprotect(fault->space->uffd, fault->address, PAGE))
 		fault_wake(fault);
 }
@@ -117,17 +131,68 @@ static void resolve_present(struct pager *pager, struct mapping *mapping,
 	pager_answered(pager, fault);
 }
 
+/* ---- Copies --------------------------------------------------------------------*/
+
+/* Copy what is in memory, and what nobody else shows goes. What is shown already is
+   protected: a store to it is a message of its own. */
+static void make_copy(struct pager *pager, struct mapping *mapping,
+		      uint64_t index, const struct fault *fault)
+{
+	struct object *object = mapping->object;
+	char bytes[PAGE];
+
+	if (object_read(object, index, 1, bytes))
+		fault_refuse(pager, fault);
+	else if (copies_put(mapping, index, bytes))
+		fault_wake(fault);
+	else if (object->mappings.next->next == &object->mappings)
+		object_drop(object, index, index + 1);
+}
+
+/* A first store through a private mapping, to a page that is in memory; unless it
+   had to go to make room for the copy. */
+static void copy_page(struct pager *pager, struct mapping *mapping,
+		      uint64_t index, const struct fault *fault)
+{
+	struct object *object = mapping->object;
+	enum room room;
+
+	if (must_wait(pager, mapping, 1, fault, &room))
+		return;
+	if (!page_is(pages_get(&object->pages, index), STATES_PRESENT))
+		fault_wake(fault);
+	else if (fault->protected)
+		copies_allow(mapping, index);
+	else
+		make_copy(pager, mapping, index, fault);
+	pager_answered(pager, fault);
+}
+
+/* A message that came late; or the page left the page table before it was
+   copied. */
+static bool is_copy(struct mapping *mapping, struct page page,
+		    const struct fault *fault)
+{
+	if (!fault->protected && !copies_check(mapping, page.index))
+		return false;
+	if (!fault->protected ||
+	    uffd_unprotect(fault->space->uffd, fault->address, PAGE))
+		fault_wake(fault);
+	return true;
+}
+
 /* The page is on its way, or held back until it is touched: now. */
 static void join_fill(struct pager *pager, struct mapping *mapping,
 		      uint64_t index, const struct fault *fault)
 {
-	struct fill *fill = find_fill(mapping->object, index);
+	struct object *source = mapping_source(mapping, index);
+	struct fill *fill = find_fill(source, index);
 
 	fault_set_aside(&fill->waiters, fault);
 	if (fill->parked)
 		fill->write = fault->write;
 	if (fill->held)
-		fill_release(mapping->object, index);
+		fill_release(source, index);
 	ahead_reached(pager, mapping, index);
 }
 
@@ -143,18 +208,27 @@ static void refuse(struct pager *pager, const struct fault *fault)
 static void resolve_in(struct pager *pager, struct mapping *mapping,
 		       const struct fault *fault)
 {
-	struct object *object = mapping->object;
 	uint64_t index = mapping_page(mapping, fault->address);
+	struct object *object = mapping_source(mapping, index);
 	struct page page = pages_get(&object->pages, index);
 
+	if (object->owner && page_is(page, STATES_PRESENT)) {
+		if (is_copy(mapping, page, fault))
+			return;
+		object = mapping->object;
+		page = pages_get(&object->pages, index);
+	}
 	if (mapping->refused)
 		refuse(pager, fault);
+	else if (page_is(page, STATES_PRESENT) && mapping->copies &&
+		 (fault->write || fault->protected))
+		copy_page(pager, mapping, index, fault);
 	else if (page_is(page, STATES_PRESENT) && object->memfd >= 0)
 		resolve_present(pager, mapping, page, fault);
 	else if (fault->protected)
 		fault_wake(fault); /* it went meanwhile: a missing page now */
 	else if (page.state == PAGE_LEAVING)
-		swapout_rescue(pager, mapping, index, fault);
+		swapout_rescue(pager, object, index, fault);
 	else if (page.state == PAGE_FILLING)
 		join_fill(pager, mapping, index, fault);
 	else if (pager->refusing || (page.state == PAGE_ERROR &&

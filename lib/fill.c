@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ahead.h"
+#include "copies.h"
 #include "fill.h"
 #include "mem.h"
 #include "swap.h"
@@ -56,11 +57,20 @@ bool object_readable(const struct object *object, uint64_t index)
 	       (object->store || swap_has(object->swap, index));
 }
 
-/* Like the page of a fault: in swap, or not. */
-static bool is_alike(const struct object *object, uint64_t index, bool swapped)
+struct object *mapping_reads(const struct mapping *mapping, uint64_t index)
 {
-	return object_absent(object, index) &&
-	       swap_has(object->swap, index) == swapped;
+	struct object *source = mapping_source(mapping, index);
+
+	return object_readable(source, index) ? source : NULL;
+}
+
+/* Like the page of a fault: of the same source, and in swap, or not. */
+static bool is_alike(const struct mapping *mapping, const struct object *source,
+		     uint64_t index, bool swapped)
+{
+	return mapping_source(mapping, index) == source &&
+	       object_absent(source, index) &&
+	       swap_has(source->swap, index) == swapped;
 }
 
 /* A run takes its memory twice while it is read. */
@@ -79,15 +89,16 @@ void fill_choose_run(const struct mapping *mapping, uint64_t index,
 	uint64_t grain = mapping->grain;
 	uint64_t low = index & ~(grain - 1), high = low + grain;
 	uint64_t from = index, to = index + 1;
-	bool swapped = swap_has(mapping->object->swap, index);
+	const struct object *source = mapping_source(mapping, index);
+	bool swapped = swap_has(source->swap, index);
 
 	if (mapping->advice == WMAP_ADVICE_SEQUENTIAL)
 		high = max_u64(high, index + AHEAD);
 	low = max_u64(low, mapping->first);
 	high = min_u64(high, mapping_end_page(mapping));
-	while (from > low && is_alike(mapping->object, from - 1, swapped))
+	while (from > low && is_alike(mapping, source, from - 1, swapped))
 		from--;
-	while (to < high && is_alike(mapping->object, to, swapped))
+	while (to < high && is_alike(mapping, source, to, swapped))
 		to++;
 	*first = from;
 	*count = min_u64(to - from, run_most(mapping));
@@ -111,6 +122,7 @@ void object_sicken(struct pager *pager, struct object *object)
 void fault_refuse(struct pager *pager, const struct fault *fault)
 {
 	struct mapping *mapping = space_find(fault->space, fault->address);
+	struct object *object;
 	uint64_t index;
 
 	if (!mapping) {
@@ -119,8 +131,9 @@ void fault_refuse(struct pager *pager, const struct fault *fault)
 	}
 	index = mapping_page(mapping, fault->address);
 	fault->space->stats.errors++;
-	mapping_poison(mapping, pages_get(&mapping->object->pages, index));
-	object_sicken(pager, mapping->object);
+	object = mapping_source(mapping, index);
+	mapping_poison(mapping, object, pages_get(&object->pages, index));
+	object_sicken(pager, object);
 	pager_answered(pager, fault);
 }
 
@@ -580,11 +593,10 @@ static void starved(struct timer *timer)
 	give_up(container_of(timer, struct fill, io.deadline), -ETIMEDOUT);
 }
 
-struct fill *fill_create(struct mapping *mapping, uint64_t first,
-			 uint64_t count)
+struct fill *fill_create(struct object *object, struct mapping *mapping,
+			 uint64_t first, uint64_t count)
 {
 	struct fill *fill = mem_alloc(sizeof(*fill));
-	struct object *object = mapping->object;
 	bool healing = !object_absent(object, first);
 
 	if (!fill)
@@ -630,20 +642,20 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 {
 	/* Who is only woken comes back, and finds no memory again: for ever. */
 	struct fault *waiter = copy_of(fault);
+	struct object *object = mapping_source(mapping, index);
 	uint64_t first = index, count = 1;
 	struct fill *fill;
 
-	if (!fault->alone && object_absent(mapping->object, index))
+	if (!fault->alone && object_absent(object, index))
 		fill_choose_run(mapping, index, &first, &count);
-	fill = waiter ? fill_create(mapping, first, count) : NULL;
+	fill = waiter ? fill_create(object, mapping, first, count) : NULL;
 	if (!fill) {
 		mem_free(waiter, sizeof(*waiter));
 		fault_refuse(pager, fault);
 		return;
 	}
 	/* Plain memory is its mapping's. */
-	fill->via = fill->healing && mapping->object->memfd >= 0 ? NULL :
-								   mapping;
+	fill->via = fill->healing && object->memfd >= 0 ? NULL : mapping;
 	fill->behind = mapping->exact && count > 1;
 	fill->deadline = mapping->deadline;
 	fill->write = fault->write && count == 1;
@@ -689,24 +701,29 @@ void fills_abandon(struct object *object)
 	prefetch_pump_soon(object->pager);
 }
 
-void fills_forget(struct mapping *mapping)
+static void forget_of(struct object *object, struct mapping *mapping)
 {
-	prefetch_leave(mapping);
-	fills_unhold(mapping->object, mapping->first,
-		     mapping_end_page(mapping));
-	list_for_each(fill, &mapping->object->fills, struct fill, link) {
+	fills_unhold(object, mapping->first, mapping_end_page(mapping));
+	list_for_each(fill, &object->fills, struct fill, link) {
 		if (fill->via == mapping)
 			fill->via = NULL;
 		wake_waiters(fill, mapping);
 	}
 }
 
+void fills_forget(struct mapping *mapping)
+{
+	prefetch_leave(mapping);
+	forget_of(mapping->object, mapping);
+	if (mapping->copies)
+		forget_of(mapping->copies, mapping);
+}
+
 /* ---- Trying again --------------------------------------------------------------*/
 
 static void retry_page(struct object *object, uint64_t index, struct join *join)
 {
-	struct mapping *mapping =
-		list_first(&object->mappings, struct mapping, of_object);
+	struct mapping *mapping = object_mapping(object);
 	struct fill *fill;
 
 	/* Zeros need no reading: the next touch tries again. */
@@ -715,7 +732,7 @@ static void retry_page(struct object *object, uint64_t index, struct join *join)
 		object_expose(object, index);
 		return;
 	}
-	fill = fill_create(mapping, index, 1);
+	fill = fill_create(object, mapping, index, 1);
 	if (!fill)
 		return;
 	fill->deadline = mapping->deadline;
@@ -731,8 +748,7 @@ void object_retry(struct pager *pager, struct object *object, size_t most,
 	uint64_t *indexes;
 	size_t n;
 
-	if (!object->n_errors || list_empty(&object->mappings) ||
-	    pager->refusing)
+	if (!object->n_errors || !object_mapping(object) || pager->refusing)
 		return;
 	if (pages_collect(&object->pages, 0, UINT64_MAX, 1u << PAGE_ERROR,
 			  &indexes, &n))

@@ -48,6 +48,9 @@ bool object_absent(const struct object *object, uint64_t index);
 /* Is it absent, and more than zeros? */
 bool object_readable(const struct object *object, uint64_t index);
 
+/* Where what a mapping shows there is read from; NULL: it is not absent. */
+struct object *mapping_reads(const struct mapping *mapping, uint64_t index);
+
 /*
  * put.c: put a run of pages in place, through @via if it shows the object's own
  * memory. *@woken: every thread that slept on one of them through @via is awake.
@@ -59,7 +62,7 @@ int fill_put(struct object *object, struct mapping *via, uint64_t first,
 
 /*
  * The run of absent pages around @index that one fault there brings: its grain,
- * or what follows it for a sequential reader.
+ * or what follows it for a sequential reader. All have the same source.
  */
 void fill_choose_run(const struct mapping *mapping, uint64_t index,
 		     uint64_t *first, uint64_t *count);
@@ -72,10 +75,11 @@ bool fill_may_hold(const struct mapping *mapping);
 bool fill_room(struct pager *pager, struct share *share, uint64_t count,
 	       bool ahead);
 
-/* Claim a run, which @mapping pays for; NULL without memory. The caller sets
-   deadline, via … and lets it go: it begins now, or when there is a buffer. */
-struct fill *fill_create(struct mapping *mapping, uint64_t first,
-			 uint64_t count);
+/* Claim a run of an object, or of copies, which @mapping pays for; NULL without
+   memory. The caller sets deadline, via … and lets it go: it begins now, or when
+   there is a buffer. */
+struct fill *fill_create(struct object *object, struct mapping *mapping,
+			 uint64_t first, uint64_t count);
 void fill_go(struct fill *fill);
 
 /* prefetch.c: a read of its list is over; one that is held back has been read,

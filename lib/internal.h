@@ -27,6 +27,7 @@
  *   share, window        who pays for which pages, by 512 neighbours
  *   budget, evict, pin   how much may be in memory, and what goes
  *   follow           on which CPU the pager runs
+ *   copies               what private mappings of files have changed
  *   put, fill, fault     fault → read → page in place
  *   ahead, prefetch      what will be needed, before it is
  *   recording, journal   which pages were touched: in a file, while it is noted

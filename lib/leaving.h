@@ -62,13 +62,6 @@ static inline char *leaving_bytes(const struct leaving *leaving, uint64_t index)
 	return leaving->memory + ((index - leaving->first) << PAGE_SHIFT);
 }
 
-static inline struct mapping *leaving_mapping(const struct object *object)
-{
-	if (list_empty(&object->mappings))
-		return NULL;
-	return list_first(&object->mappings, struct mapping, of_object);
-}
-
 /* One is not here any more: it came back, was written, or is not needed. */
 void leaving_part(struct leaving *leaving, uint64_t index);
 

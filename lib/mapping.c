@@ -7,6 +7,7 @@
  */
 #include <sys/mman.h>
 
+#include "copies.h"
 #include "mem.h"
 #include "ours.h"
 #include "record.h"
@@ -44,6 +45,8 @@ uint64_t mapping_modes(const struct mapping *mapping)
 		       (mapping->space->home ? UFFDIO_REGISTER_MODE_WP : 0);
 	if (mapping->tracked || mapping_unseen(mapping))
 		modes |= UFFDIO_REGISTER_MODE_WP;
+	if (mapping->copies)
+		modes |= UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MINOR;
 	if (mapping->exact ||
 	    (!mapping_unseen(mapping) && (mapping->tracked || mapping->alone)))
 		modes |= UFFDIO_REGISTER_MODE_MINOR;
@@ -194,8 +197,9 @@ void object_leave(struct object *object, struct page page)
 /* May this fault's thread store to a page from now on? */
 static bool must_protect(const struct mapping *mapping, struct page page)
 {
-	return mapping->tracked &&
-	       (page.state == PAGE_CLEAN || page.state == PAGE_WRITING);
+	return mapping->copies ||
+	       (mapping->tracked &&
+		(page.state == PAGE_CLEAN || page.state == PAGE_WRITING));
 }
 
 /* Before 6.4 CONTINUE cannot protect: the page may be stored to unseen, so it
@@ -211,16 +215,37 @@ static struct page before_show(struct mapping *mapping, struct page page,
 	return pages_get(&mapping->object->pages, page.index);
 }
 
+/* Before 6.4 copies are protected afterwards, before their sleepers are woken: who
+   was faster has stored, and that is found. */
+int mapping_continue(struct mapping *mapping, uint64_t first, uint64_t count,
+		     bool protect, uint64_t *done)
+{
+	bool blind = !(mapping->space->features & WMAP_FEATURE_CONTINUE_WP);
+	uint64_t address = mapping_address(mapping, first);
+	int uffd = mapping->space->uffd, error;
+	uint64_t mode = 0;
+
+	if (protect)
+		mode = blind ? UFFDIO_CONTINUE_MODE_DONTWAKE :
+			       UFFDIO_CONTINUE_MODE_WP;
+	error = uffd_continue(uffd, address, count << PAGE_SHIFT, mode, done);
+	if (protect && blind && *done) {
+		copies_look(mapping, first, *done >> PAGE_SHIFT);
+		uffd_wake(uffd, address, *done);
+	}
+	*done >>= PAGE_SHIFT;
+	return error;
+}
+
 bool mapping_show(struct mapping *mapping, struct page page,
 		  const struct fault *fault)
 {
 	int uffd = mapping->space->uffd, error;
-	uint64_t done, mode = 0;
+	uint64_t done;
 
 	page = before_show(mapping, page, fault->write);
-	if (must_protect(mapping, page))
-		mode = UFFDIO_CONTINUE_MODE_WP;
-	error = uffd_continue(uffd, fault->address, PAGE, mode, &done);
+	error = mapping_continue(mapping, page.index, 1,
+				 must_protect(mapping, page), &done);
 	switch (error) {
 	case 0:
 		break;
@@ -275,12 +300,15 @@ static int poison(int uffd, uint64_t address)
 	return uffd_poison(uffd, address, PAGE, &done);
 }
 
-void mapping_poison(struct mapping *mapping, struct page page)
+void mapping_poison(struct mapping *mapping, struct object *object,
+		    struct page page)
 {
 	uint64_t address = mapping_address(mapping, page.index);
 
 	mapping->errors++;
-	if (!page_is(page, STATES_PRESENT)) {
+	if (object->owner) {
+		object_set(object, page, PAGE_ERROR, 0);
+	} else if (!page_is(page, STATES_PRESENT)) {
 		object_set(mapping->object, page, PAGE_ERROR,
 			   page.views | view_bit(mapping->view));
 		view_note(mapping->view, page.index, true);
@@ -325,8 +353,20 @@ static void expose(struct mapping *mapping, struct page page)
 		   views);
 }
 
+static void expose_copy(struct object *copies, struct page page)
+{
+	struct mapping *mapping = copies->owner;
+
+	if (!place(mapping, mapping_address(mapping, page.index), MAP_FIXED))
+		object_set(copies, page, PAGE_ABSENT, 0);
+}
+
 void object_expose(struct object *object, uint64_t index)
 {
+	struct page copy = pages_get(&object->pages, index);
+
+	if (object->owner && copy.state == PAGE_ERROR)
+		expose_copy(object, copy);
 	list_for_each(mapping, &object->mappings, struct mapping, of_object) {
 		struct page page = pages_get(&object->pages, index);
 
@@ -336,30 +376,38 @@ void object_expose(struct object *object, uint64_t index)
 	}
 }
 
-void mapping_mend(struct mapping *mapping)
+static void mend(struct mapping *mapping, struct object *object)
 {
 	uint64_t *indexes;
 	size_t n;
 
-	if (mapping->space->features & WMAP_FEATURE_POISON ||
-	    !mapping->object->n_errors ||
-	    pages_collect(&mapping->object->pages, mapping->first,
-			  mapping_end_page(mapping), 1u << PAGE_ERROR, &indexes,
-			  &n))
+	if (!object->n_errors || pages_collect(&object->pages, mapping->first,
+					       mapping_end_page(mapping),
+					       1u << PAGE_ERROR, &indexes, &n))
 		return;
 	for (size_t i = 0; i < n; i++) {
-		struct page page =
-			pages_get(&mapping->object->pages, indexes[i]);
+		struct page page = pages_get(&object->pages, indexes[i]);
 
-		if (view_has(mapping->view, page))
+		if (object->owner)
+			expose_copy(object, page);
+		else if (view_has(mapping->view, page))
 			expose(mapping, page);
 	}
 	mem_free(indexes, n * sizeof(*indexes));
 }
 
+void mapping_mend(struct mapping *mapping)
+{
+	if (mapping->space->features & WMAP_FEATURE_POISON)
+		return;
+	mend(mapping, mapping->object);
+	if (mapping->copies)
+		mend(mapping, mapping->copies);
+}
+
 static void heal(struct mapping *mapping, struct page page)
 {
-	uint64_t done, mode = 0;
+	uint64_t done;
 
 	mapping->n_loaded++;
 	if (!(mapping->space->features & WMAP_FEATURE_POISON) &&
@@ -368,10 +416,8 @@ static void heal(struct mapping *mapping, struct page page)
 		return;
 	}
 	page = before_show(mapping, page, false);
-	if (must_protect(mapping, page))
-		mode = UFFDIO_CONTINUE_MODE_WP;
-	uffd_continue(mapping->space->uffd,
-		      mapping_address(mapping, page.index), PAGE, mode, &done);
+	mapping_continue(mapping, page.index, 1, must_protect(mapping, page),
+			 &done);
 }
 
 void object_heal(struct object *object, struct page page)

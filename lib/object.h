@@ -7,6 +7,7 @@
  *   store      the store    memfd    it
  *   anonymous, shared  -    memfd    none: zeros
  *   anonymous, private -    plain    none: zeros; always exactly one mapping
+ *   copies     -            plain    none: a mapping has them beside its object
  *
  * A page is put into a memfd whole (UFFDIO_COPY or pwrite), so that no mapping
  * ever sees half of one. An object lives as long as a mapping, a fill or a
@@ -39,6 +40,7 @@ static inline bool page_is(struct page page, unsigned states)
 	return states >> page.state & 1;
 }
 
+struct mapping;
 struct pager;
 
 struct object {
@@ -62,9 +64,10 @@ struct object {
 	struct wmap_store *swap;     /* where pages of it are, that has none; or
 				    NULL: of zeros (swap.h) */
 	struct list leavings;	     /* leaving.of_object (swapout.h) */
-	int memfd;		     /* -1: plain memory */
-	uint64_t n_pages;	     /* the memfd's size */
-	uint64_t length; /* of the store in bytes, when last asked */
+	struct mapping *owner; /* whose copies it has (copies.h), or NULL */
+	int memfd;	       /* -1: plain memory */
+	uint64_t n_pages;      /* the memfd's size */
+	uint64_t length;       /* of the store in bytes, when last asked */
 	struct pages pages;
 	size_t n_present, n_dirty, n_errors;
 	struct pages errors; /* ledger.c: by ERRORS_PAGES neighbours, the slot

@@ -15,6 +15,7 @@
  * Who waits for one waits until nothing that was asked for is on its way any
  * more, and it is not RUNNING.
  */
+#include "copies.h"
 #include "fill.h"
 #include "mem.h"
 #include "replay.h"
@@ -193,7 +194,8 @@ static bool read_run(struct prefetch *prefetch, struct mapping *mapping,
 		want(pager, count);
 		return false;
 	}
-	fill = fill_create(mapping, first, count);
+	fill = fill_create(mapping_source(mapping, first), mapping, first,
+			   count);
 	if (!fill)
 		return false;
 	/* Where every touch counts, bringing is not touching. */
@@ -208,17 +210,18 @@ static bool read_run(struct prefetch *prefetch, struct mapping *mapping,
 	return fill_try(fill);
 }
 
-/* The next run of absent pages at or after *@index, below @end. False: there is
-   none. */
-static bool next_absent(const struct object *object, uint64_t *index,
+/* The next run of absent pages of one source at or after *@index, below @end.
+   False: there is none. */
+static bool next_absent(const struct mapping *mapping, uint64_t *index,
 			uint64_t end, uint64_t *count)
 {
+	const struct object *source = NULL;
 	uint64_t n = 0;
 
-	while (*index < end && !object_readable(object, *index))
+	while (*index < end && !(source = mapping_reads(mapping, *index)))
 		++*index;
 	while (*index + n < end && n < TOGETHER &&
-	       object_readable(object, *index + n))
+	       mapping_reads(mapping, *index + n) == source)
 		n++;
 	*count = n;
 	return n;
@@ -278,8 +281,7 @@ static bool step(struct prefetch *prefetch)
 		return false;
 	}
 	index = mapping_page(mapping, prefetch->next);
-	if (!next_absent(mapping->object, &index, end_of(mapping, end),
-			 &count)) {
+	if (!next_absent(mapping, &index, end_of(mapping, end), &count)) {
 		prefetch->next = min_u64(end, mapping->end);
 		return true;
 	}

@@ -7,6 +7,7 @@
  * the page is written to the memfd, whole, and shown afterwards. A page that is
  * there already stays as it is.
  */
+#include "copies.h"
 #include "fill.h"
 #include "swap.h"
 #include "sys.h"
@@ -51,13 +52,14 @@ static void found(struct object *object, uint64_t index)
 		swap_drop(object->swap, index, index + 1);
 }
 
-static int put_one_run(struct mapping *via, uint64_t first, uint64_t count,
-		       const char *buffer, bool write, uint64_t *done)
+static int put_one_run(const struct object *object, struct mapping *via,
+		       uint64_t first, uint64_t count, const char *buffer,
+		       bool write, uint64_t *done)
 {
 	uint64_t address = mapping_address(via, first), bytes;
 	int uffd = via->space->uffd, error;
-	bool zero_page = buffer == nothing && via->object->memfd < 0 &&
-			 !write && !(via->flags & MAPPING_COURSE);
+	bool zero_page = buffer == nothing && object->memfd < 0 && !write &&
+			 !(via->flags & MAPPING_COURSE);
 
 	if (zero_page)
 		error = uffd_zeropage(uffd, address, count << PAGE_SHIFT,
@@ -76,22 +78,22 @@ static int put_one_run(struct mapping *via, uint64_t first, uint64_t count,
  * were before: then not every sleeper is awake. -ENOENT: the mapping is not in
  * place.
  */
-static int put_through(struct mapping *via, uint64_t first, uint64_t count,
-		       const char *buffer, bool write, uint64_t *done,
-		       bool *woken)
+static int put_through(struct object *object, struct mapping *via,
+		       uint64_t first, uint64_t count, const char *buffer,
+		       bool write, uint64_t *done, bool *woken)
 {
-	struct object *object = via->object;
 	uint64_t at = 0, n;
 	int error = 0;
 
 	while (at < count) {
-		error = put_one_run(via, first + at, count - at,
+		error = put_one_run(object, via, first + at, count - at,
 				    buffer == nothing ?
 					    nothing :
 					    buffer + (at << PAGE_SHIFT),
 				    write, &n);
 		for (uint64_t i = at; i < at + n; i++)
-			landed(object, via, first + i, write && via->tracked);
+			landed(object, object->owner ? NULL : via, first + i,
+			       write && via->tracked);
 		at += n;
 		if (error == -EEXIST) {
 			found(object, first + at++);
@@ -120,17 +122,40 @@ static int put_behind(struct object *object, uint64_t first, uint64_t count,
 	return error;
 }
 
-/* Show a run that was written to the memfd through a private mapping. */
-static bool show_run(struct mapping *via, uint64_t first, uint64_t count)
+static bool show_part(struct mapping *via, uint64_t first, uint64_t count)
 {
 	uint64_t done;
 
-	uffd_continue(via->space->uffd, mapping_address(via, first),
-		      count << PAGE_SHIFT, 0, &done);
-	done >>= PAGE_SHIFT;
+	mapping_continue(via, first, count, via->copies, &done);
 	for (uint64_t i = first; i < first + done; i++)
 		mapping_loaded(via, pages_get(&via->object->pages, i));
 	return done == count;
+}
+
+/* Show a run that was written to the memfd through a private mapping, but where it
+   has a copy. */
+static bool show_run(struct mapping *via, uint64_t first, uint64_t count)
+{
+	bool all = true;
+	uint64_t n;
+
+	for (uint64_t at = first; at < first + count; at += n + 1) {
+		n = 0;
+		while (at + n < first + count && !copies_have(via, at + n))
+			n++;
+		all &= (!n || show_part(via, at, n)) && at + n == first + count;
+	}
+	return all;
+}
+
+/* A first store through a private mapping: only its copy is needed. */
+static bool put_copy(struct object *object, struct mapping *via, uint64_t index,
+		     const char *buffer)
+{
+	if (!via->copies || object->owner || copies_put(via, index, buffer))
+		return false;
+	object_set(object, pages_get(&object->pages, index), PAGE_ABSENT, 0);
+	return true;
 }
 
 /* A mapping may have been cut since the run was chosen, and something else be
@@ -155,9 +180,13 @@ int fill_put(struct object *object, struct mapping *via, uint64_t first,
 	if (!via && object->memfd < 0)
 		return -ENOENT;
 	*woken = via && (object->memfd < 0 || via->shared);
+	if (write && via && put_copy(object, via, first, buffer)) {
+		*woken = true;
+		return 0;
+	}
 	if (*woken) {
-		error = put_through(via, first, count, buffer, write, &done,
-				    woken);
+		error = put_through(object, via, first, count, buffer, write,
+				    &done, woken);
 		if (!error || object->memfd < 0)
 			return error;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who pays for which pages, and may have how many (share.h) */
 #include "account.h"
+#include "copies.h"
 #include "fill.h"
 #include "ledger.h"
 #include "mem.h"
@@ -36,6 +37,8 @@ static struct share *share_of(const struct object *object,
 {
 	struct share *first = NULL;
 
+	if (object->owner)
+		return mapping_share(object->owner);
 	list_for_each(mapping, &object->mappings, struct mapping, of_object) {
 		if (mapping->space == space)
 			return mapping_share(mapping);
@@ -268,19 +271,41 @@ static void charge_touched(struct mapping *mapping)
 	}
 }
 
+static void charge_copies(struct object *copies, struct share *share)
+{
+	struct page page;
+	uint64_t cursor = 0;
+
+	while (pages_next(&copies->pages, 0, UINT64_MAX, &cursor, &page))
+		if (page_is(page, STATES_PRESENT)) {
+			window_remove(copies, page.index);
+			window_add(copies, page.index, share);
+		}
+}
+
+static void forget_windows(struct object *object)
+{
+	list_for_each(window, &object->windows, struct window, of_object)
+		if (!share_is_counted(object->pager, window->share))
+			window_forget(window);
+}
+
 /* What bounds it has changed. */
 static void count_anew(struct mapping *mapping)
 {
-	struct pager *pager = mapping->space->pager;
+	struct share *share = mapping_share(mapping);
+	bool counted = share_is_counted(mapping->space->pager, share);
 
-	if (share_is_counted(pager, mapping_share(mapping))) {
+	if (counted) {
 		charge_touched(mapping);
-		return;
+		copies_begin(mapping);
+	} else {
+		forget_windows(mapping->object);
 	}
-	list_for_each(window, &mapping->object->windows, struct window,
-		      of_object)
-		if (!share_is_counted(pager, window->share))
-			window_forget(window);
+	if (counted && mapping->copies)
+		charge_copies(mapping->copies, share);
+	else if (mapping->copies)
+		forget_windows(mapping->copies);
 }
 
 static void begin_anew(struct pager *pager, struct share *share)
@@ -306,6 +331,8 @@ static int make_part(struct mapping *mapping)
 	mapping->part = part;
 	pin_charge(mapping);
 	fills_charge(mapping->object, mapping, part->whole, part);
+	if (mapping->copies)
+		fills_charge(mapping->copies, mapping, part->whole, part);
 	return 0;
 }
 

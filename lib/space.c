@@ -5,6 +5,7 @@
 
 #include "account.h"
 #include "ahead.h"
+#include "copies.h"
 #include "pin.h"
 #include "budget.h"
 #include "ledger.h"
@@ -193,6 +194,7 @@ static void free_mapping(struct mapping *mapping)
 	ahead_forget(mapping);
 	if (object->memfd < 0)
 		swapout_forget(object, 0, UINT64_MAX);
+	copies_end(mapping);
 	pin_forget(mapping, mapping->first, mapping_end_page(mapping));
 	share_part(mapping);
 	view_put(mapping->view);
@@ -225,36 +227,55 @@ static uint64_t count_loaded(const struct mapping *mapping)
 	return n;
 }
 
+/* What @upper shows of @lower, plain memory or copies, is @object's. */
+static int split_pages(struct object *lower, struct object *object,
+		       const struct mapping *upper)
+{
+	uint64_t first = upper->first, end = mapping_end_page(upper);
+	int error;
+
+	object->payer = mapping_share(upper);
+	error = object_split(lower, object, first, end);
+	object->payer = NULL;
+	if (!error)
+		error = swapout_split(lower, object, first, end);
+	else
+		return error;
+	/* What finds no room in the books stays in memory. */
+	if (error)
+		object_split(object, lower, first, end);
+	return error;
+}
+
+/* One for the upper part, and nothing of the lower one is on its way. */
+static int split_begin(struct object *lower, struct object **object)
+{
+	int error = swapout_return(lower);
+
+	if (!error)
+		error = object_create(NULL, true, object);
+	if (error)
+		return error;
+	fills_abandon(lower);
+	budget_adopt(lower->pager, *object, NULL);
+	return 0;
+}
+
 /* A plain object has one mapping: the upper part gets an object of its own. */
 static int split_plain(struct mapping *lower_part, struct mapping *upper)
 {
 	struct object *lower = lower_part->object, *object;
-	int error = swapout_return(lower);
+	int error = split_begin(lower, &object);
 
-	if (!error)
-		error = object_create(NULL, true, &object);
 	if (error)
 		return error;
-	fills_abandon(lower);
-	budget_adopt(lower_part->space->pager, object, NULL);
 	error = view_create(object, upper->first, mapping_end_page(upper),
 			    &upper->view);
 	if (error)
 		goto err_object;
-	object->payer = mapping_share(lower_part);
-	error = object_split(lower, object, upper->first,
-			     mapping_end_page(upper));
-	object->payer = NULL;
+	error = split_pages(lower, object, upper);
 	if (error)
 		goto err_view;
-	error = swapout_split(lower, object, upper->first,
-			      mapping_end_page(upper));
-	if (error) {
-		/* What finds no room in the books stays in memory. */
-		object_split(object, lower, upper->first,
-			     mapping_end_page(upper));
-		goto err_view;
-	}
 	upper->object = object;
 	return 0;
 
@@ -262,6 +283,26 @@ err_view:
 	view_put(upper->view);
 err_object:
 	object_put(object);
+	return error;
+}
+
+static int split_copies(struct mapping *lower_part, struct mapping *upper)
+{
+	struct object *object;
+	int error;
+
+	upper->copies = NULL;
+	if (!lower_part->copies)
+		return 0;
+	error = split_begin(lower_part->copies, &object);
+	if (error)
+		return error;
+	object->owner = upper;
+	error = split_pages(lower_part->copies, object, upper);
+	if (error)
+		object_put(object);
+	else
+		upper->copies = object;
 	return error;
 }
 
@@ -283,7 +324,8 @@ int space_split(struct mapping *mapping, uint64_t address)
 	upper->faults = upper->fills = upper->errors = 0;
 	upper->slot = 0;
 	upper->ahead = NULL;
-	if (mapping->object->memfd < 0)
+	error = split_copies(mapping, upper);
+	if (!error && mapping->object->memfd < 0)
 		error = split_plain(mapping, upper);
 	if (!error && mapping->object->memfd >= 0) {
 		object_get(upper->object);
@@ -416,6 +458,7 @@ static int copy_mapping(const struct mapping *from, struct space *to)
 	mapping->closing = mapping->alone = false;
 	mapping->moving = mapping->unforked = false;
 	mapping->ahead = NULL;
+	mapping->copies = NULL;
 	mapping->n_loaded = 0;
 	mapping->faults = mapping->fills = mapping->errors = 0;
 	error = copy_object(from, &mapping->object);

@@ -25,7 +25,8 @@
  *                      private ones that are alone, for that tenth.
  *   MISSING|MINOR|WP   also the first store to it: tracked mappings, shared,
  *                      writable and with a store to write back to, where others
- *                      show the object too.
+ *                      show the object too; and private ones whose copies are
+ *                      counted (copies.h).
  *
  * Invariant: a page that is CLEAN or WRITING is write-protected in every tracked
  * mapping that shows it, and no other mapping can change it. So every change of
@@ -55,6 +56,7 @@ struct mapping {
 	struct list of_object; /* object.mappings */
 	struct space *space;
 	struct object *object;
+	struct object *copies; /* of its pages (copies.h), or NULL */
 	struct view *view;
 	uint64_t start, end; /* addresses of whole pages */
 	uint64_t length;     /* bytes, as requested */
@@ -233,8 +235,15 @@ void object_leave(struct object *object, struct page page);
 bool mapping_show(struct mapping *mapping, struct page page,
 		  const struct fault *fault);
 
-/* SIGBUS at a page, and its sleeper woken to get it. */
-void mapping_poison(struct mapping *mapping, struct page page);
+/* Show pages of the memfd, which a store may change only if that is seen. Like
+   uffd_continue. */
+int mapping_continue(struct mapping *mapping, uint64_t first, uint64_t count,
+		     bool protect, uint64_t *done);
+
+/* SIGBUS at a page of its object, or of its copies, and its sleeper woken to get
+   it. */
+void mapping_poison(struct mapping *mapping, struct object *object,
+		    struct page page);
 
 /*
  * The mapping is about to be moved, which the kernel does for one piece of

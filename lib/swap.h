@@ -60,8 +60,9 @@ uint64_t swap_packing(const struct swap *swap);
 /* Such a page is not kept; one that is read has been lost: -EIO. */
 bool swap_is_zeros(const char *page);
 
-/* The store of one object. */
-int swap_store_create(struct swap *swap, struct wmap_store **store);
+/* The store of one object. @zeros: it has pages of zeros, too, if they were
+   written; else that is what it does not have. */
+int swap_store_create(struct swap *swap, bool zeros, struct wmap_store **store);
 
 /* Has it the page's bytes? @store may be NULL. */
 bool swap_has(const struct wmap_store *store, uint64_t index);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include "copies.h"
 #include "fill.h"
 #include "leaving.h"
 #include "mem.h"
@@ -110,6 +111,7 @@ static uint64_t take_by_move(const struct mapping *mapping,
 	uint64_t size = leaving->count << PAGE_SHIFT;
 
 	if (!(mapping->space->features & WMAP_FEATURE_MOVE) ||
+	    leaving->object->owner ||
 	    mapping->prot != (PROT_READ | PROT_WRITE) ||
 	    uffd_register(uffd, to, size, UFFDIO_REGISTER_MODE_MISSING))
 		return 0;
@@ -119,14 +121,17 @@ static uint64_t take_by_move(const struct mapping *mapping,
 	return done >> PAGE_SHIFT;
 }
 
-#define IN_MEMORY (UINT64_C(3) << 62) /* or in the kernel's swap */
+#define IN_MEMORY (UINT64_C(1) << 63)
+#define IN_SWAP	  (UINT64_C(1) << 62) /* the kernel's */
 
 /* How many pages from the first on are in memory: who would read another one
-   would wait for itself. */
+   would wait for itself. (What is said to be in swap may be the mark of a page
+   that was protected, where there is a file behind it.) */
 static uint64_t count_there(const struct mapping *mapping, uint64_t first,
 			    uint64_t count)
 {
 	uint64_t entries[LEAVING_PAGES], n = 0;
+	uint64_t there = IN_MEMORY | (mapping->copies ? 0 : IN_SWAP);
 	long got;
 
 	got = sys_call(SYS_pread64, mapping->space->pagemap, entries,
@@ -134,7 +139,7 @@ static uint64_t count_there(const struct mapping *mapping, uint64_t first,
 		       (mapping_address(mapping, first) >> PAGE_SHIFT) *
 			       sizeof(*entries));
 	while (got > 0 && n < (uint64_t)got / sizeof(*entries) &&
-	       entries[n] & IN_MEMORY)
+	       entries[n] & there)
 		n++;
 	return n;
 }
@@ -180,10 +185,13 @@ static bool keep_from_forks(struct mapping *mapping)
 }
 
 /* The first page is not where it should be: dropped behind our back. */
-static void notice_gone(struct object *object, const struct mapping *mapping,
+static void notice_gone(struct object *object, struct mapping *mapping,
 			uint64_t index)
 {
-	if (mapping->space->pagemap >= 0 && !count_there(mapping, index, 1))
+	if (object->owner)
+		copies_check(mapping, index);
+	else if (mapping->space->pagemap >= 0 &&
+		 !count_there(mapping, index, 1))
 		object_unload(object, pages_get(&object->pages, index));
 }
 
@@ -210,11 +218,12 @@ static bool may_take(const struct object *object, const struct mapping *mapping)
 
 uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count)
 {
-	struct mapping *mapping = leaving_mapping(object);
+	struct mapping *mapping = object_mapping(object);
 	struct leaving *leaving;
 	uint64_t n;
 
-	if (!may_take(object, mapping) || !keep_from_forks(mapping))
+	if (!may_take(object, mapping) ||
+	    !(object->owner || keep_from_forks(mapping)))
 		return 0;
 	count = min_u64(count, LEAVING_PAGES);
 	count = min_u64(count, budget_write_most(object->pager));
@@ -280,14 +289,16 @@ static int put_back(struct leaving *leaving, struct mapping *mapping,
 		return error;
 	leaving_part(leaving, index);
 	object_set(object, pages_get(&object->pages, index), PAGE_CLEAN, 0);
-	mapping_loaded(mapping, pages_get(&object->pages, index));
+	if (!object->owner)
+		mapping_loaded(mapping, pages_get(&object->pages, index));
 	return 0;
 }
 
-void swapout_rescue(struct pager *pager, struct mapping *mapping,
-		    uint64_t index, const struct fault *fault)
+void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
+		    const struct fault *fault)
 {
-	struct leaving *leaving = find(mapping->object, index);
+	struct mapping *mapping = object_mapping(object);
+	struct leaving *leaving = find(object, index);
 	bool copies = leaving->writing || !leaving->moved;
 	int error;
 
@@ -299,7 +310,7 @@ void swapout_rescue(struct pager *pager, struct mapping *mapping,
 		return;
 	}
 	/* Making room may have written it, or parts of it. */
-	leaving = find(mapping->object, index);
+	leaving = find(object, index);
 	if (!leaving) {
 		fault_wake(fault);
 		return;
@@ -314,7 +325,7 @@ void swapout_rescue(struct pager *pager, struct mapping *mapping,
 
 int swapout_return(struct object *object)
 {
-	struct mapping *mapping = leaving_mapping(object);
+	struct mapping *mapping = object_mapping(object);
 	int error = 0;
 
 	list_for_each(leaving, &object->leavings, struct leaving, of_object) {
@@ -352,7 +363,8 @@ int swapout_split(struct object *object, struct object *upper, uint64_t first,
 
 	if (!object->swap)
 		return 0;
-	error = swap_store_create(object->pager->swapout.swap, &upper->swap);
+	error = swap_store_create(object->pager->swapout.swap, upper->owner,
+				  &upper->swap);
 	if (!error)
 		error = swap_split(object->swap, upper->swap, first, end);
 	return error;

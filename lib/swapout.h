@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Swapping out: private anonymous pages, from their mapping to swap
+ * Swapping out: private anonymous pages, and private copies of file pages, from
+ * their mapping to swap
  *
  *            take out             write                 the file has it
  *   CLEAN ───────────► LEAVING ───────────► LEAVING ───────────────────► ABSENT
@@ -10,14 +11,14 @@
  *
  * A run of pages is taken out of its mapping into memory of the pager's own: by
  * UFFDIO_MOVE, which takes the pages themselves; where that cannot be (before
- * 6.8, pages that a fork has left shared, mappings that may not be written) it
- * is protected, copied and dropped. Either way a store is in the bytes that leave, or faults
+ * 6.8, pages that a fork has left shared, mappings that may not be written, or
+ * of a memfd) it is protected, copied and dropped. Either way a store is in the bytes that leave, or faults
  * and waits; then its page comes back from there or, written, from the file.
  *
  * A run cools first, as long as a sixteenth of the budget has room for such: a
  * page that is touched meanwhile comes back without any I/O. That is how it is
  * learnt which pages are used; no page table is looked at. Pages of zeros are
- * not written: what is ABSENT, and not in swap, is zeros.
+ * not written: what is ABSENT, and not in swap, is zeros (but of copies).
  *
  * A page that came back has no copy in the file any more; it is written again
  * when it leaves again.
@@ -98,8 +99,8 @@ void swapout_write(struct pager *pager, uint64_t want);
 uint64_t swapout_due(const struct pager *pager);
 
 /* A fault at a page that is LEAVING. */
-void swapout_rescue(struct pager *pager, struct mapping *mapping,
-		    uint64_t index, const struct fault *fault);
+void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
+		    const struct fault *fault);
 
 /* All that is LEAVING comes back; -ENOMEM: some is not. */
 int swapout_return(struct object *object);

@@ -43,5 +43,5 @@ void swapout_begin(struct object *object)
 		return;
 	dirty_all(object);
 	if (!track_all(object))
-		swap_store_create(swapout->swap, &object->swap);
+		swap_store_create(swapout->swap, false, &object->swap);
 }

@@ -8,6 +8,7 @@
  */
 #include <sys/mman.h>
 
+#include "copies.h"
 #include "fill.h"
 #include "leaving.h"
 #include "mem.h"
@@ -32,9 +33,10 @@ static void drop_copies(struct object *object, const uint64_t *indexes,
 	}
 }
 
-static void read_run(struct mapping *mapping, uint64_t first, uint64_t count)
+static void read_run(struct object *object, struct mapping *mapping,
+		     uint64_t first, uint64_t count)
 {
-	struct fill *fill = fill_create(mapping, first, count);
+	struct fill *fill = fill_create(object, mapping, first, count);
 
 	if (!fill)
 		return;
@@ -46,7 +48,7 @@ static void read_run(struct mapping *mapping, uint64_t first, uint64_t count)
 /* Begin to read runs of what is in swap. */
 static int bring(struct object *object)
 {
-	struct mapping *mapping = leaving_mapping(object);
+	struct mapping *mapping = object_mapping(object);
 	uint64_t *indexes, run, reads = 0;
 	size_t n;
 	int error = swap_collect(object->swap, 0, UINT64_MAX, &indexes, &n);
@@ -62,7 +64,7 @@ static int bring(struct object *object)
 		       object_readable(object, indexes[i + run]))
 			run++;
 		if (run)
-			read_run(mapping, indexes[i], run);
+			read_run(object, mapping, indexes[i], run);
 		reads += run;
 		run = max_u64(run, 1);
 	}

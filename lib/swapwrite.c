@@ -9,6 +9,7 @@
  */
 #include <sys/mman.h>
 
+#include "copies.h"
 #include "leaving.h"
 #include "swap.h"
 #include "swapout.h"
@@ -23,7 +24,7 @@ static void let_zeros_go(struct leaving *leaving)
 
 	for (uint64_t i = leaving->first; i < leaving->first + leaving->count;
 	     i++) {
-		if (!leaving_has(leaving, i) ||
+		if (object->owner || !leaving_has(leaving, i) ||
 		    !swap_is_zeros(leaving_bytes(leaving, i)))
 			continue;
 		leaving_part(leaving, i);
@@ -150,14 +151,15 @@ static bool write_start(struct leaving *leaving)
 	struct pager *pager = leaving->pager;
 	struct swapout *swapout = &pager->swapout;
 	struct object *object = leaving->object;
-	const struct mapping *mapping = leaving_mapping(object);
+	const struct mapping *mapping = object_mapping(object);
 
 	let_zeros_go(leaving);
 	if (!leaving->alive) {
 		leaving_destroy(leaving);
 		return true;
 	}
-	if (!object->swap && swap_store_create(swapout->swap, &object->swap))
+	if (!object->swap &&
+	    swap_store_create(swapout->swap, object->owner, &object->swap))
 		return false;
 	list_del(&leaving->link);
 	list_add(&swapout->retiring, &leaving->link);

@@ -21,6 +21,9 @@
    and where they are the number of the next free one. */
 #define SIZE_BITS 13
 
+/* Of a page of zeros, which is nowhere. */
+#define ZEROS (UINT64_C(1) << SIZE_BITS)
+
 static uint64_t record_at(uint64_t record)
 {
 	return record >> SIZE_BITS;
@@ -344,6 +347,7 @@ bool swap_is_zeros(const char *page)
 
 struct swapped {
 	struct swap *swap;
+	bool zeros;	     /* such pages have a record, ZEROS */
 	struct pages pages;  /* views: the number of a page's record */
 	struct list writing; /* part.link */
 };
@@ -458,8 +462,9 @@ static int note(struct swapped *swapped, uint64_t index, uint64_t at,
 
 	if (!number)
 		return -ENOMEM;
-	blocks_get(swap, at, size);
-	swap->records[number] = at << SIZE_BITS | size;
+	if (size)
+		blocks_get(swap, at, size);
+	swap->records[number] = size ? at << SIZE_BITS | size : ZEROS;
 	if (page.state != PAGE_ABSENT)
 		record_put(swap, page.views);
 	page.state = PAGE_CLEAN;
@@ -491,7 +496,7 @@ static void written(struct io *io)
 	for (uint64_t i = 0; i < part->count && !error; i++) {
 		uint16_t size = part->sizes[i] & (DROPPED - 1);
 
-		if (part->sizes[i] == 0)
+		if (part->sizes[i] == 0 && !whole->swapped->zeros)
 			forget(whole->swapped, part->first + i);
 		else if (part->sizes[i] == size)
 			error = note(whole->swapped, part->first + i, at, size);
@@ -642,7 +647,7 @@ static uint64_t part_length(const struct swapped *swapped, uint64_t first,
 	uint64_t at = record_at(record), n = 0;
 
 	*size = 0;
-	while (record && record_at(record) == at + *size) {
+	while (record_size(record) && record_at(record) == at + *size) {
 		*size += record_size(record);
 		n++;
 		record = first + n < end ? record_of(swapped, first + n) : 0;
@@ -703,7 +708,7 @@ static void read_whole(struct whole *whole)
 
 	for (; first < end && !whole->error; first += count) {
 		count = 1;
-		if (record_of(whole->swapped, first))
+		if (record_size(record_of(whole->swapped, first)))
 			whole->error = read_from(whole, first, end, &count);
 		else
 			memset(page_in(whole, first), 0, PAGE);
@@ -751,7 +756,7 @@ static const struct wmap_store_ops operations = {
 	.close = close_store,
 };
 
-int swap_store_create(struct swap *swap, struct wmap_store **store)
+int swap_store_create(struct swap *swap, bool zeros, struct wmap_store **store)
 {
 	struct swapped *swapped = mem_alloc(sizeof(*swapped));
 	int error;
@@ -759,6 +764,7 @@ int swap_store_create(struct swap *swap, struct wmap_store **store)
 	if (!swapped)
 		return -ENOMEM;
 	swapped->swap = swap;
+	swapped->zeros = zeros;
 	pages_init(&swapped->pages);
 	list_init(&swapped->writing);
 	error = store_create(&operations, swapped, "swap", true, store);

@@ -5,6 +5,7 @@
  */
 #include "support.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /*
@@ -85,6 +86,25 @@ struct wmap_stats memory_stats(void)
 
 	ck_assert_int_eq(wmap_stats_get(&stats), 0);
 	return stats;
+}
+
+size_t memory_anonymous(const void *addr, size_t length)
+{
+	unsigned long start = (unsigned long)addr, from, to, kib;
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	bool inside = false;
+	char line[256];
+	size_t sum = 0;
+
+	ck_assert_ptr_nonnull(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			inside = from >= start && to <= start + length;
+		else if (inside && sscanf(line, "Anonymous: %lu", &kib) == 1)
+			sum += kib * KIB;
+	}
+	fclose(maps);
+	return sum;
 }
 
 void memory_load(const char *addr, size_t pages)

@@ -140,3 +140,11 @@ unsigned process_descriptors(void)
 	closedir(folder);
 	return n - 3; /* ".", ".." and the folder's own */
 }
+
+void process_limit_files(uint64_t bytes)
+{
+	struct rlimit limit = { bytes, RLIM_INFINITY };
+
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}

@@ -104,6 +104,9 @@ int file_reopen(int fd, int flags);
 
 size_t file_length(int fd);
 
+/* Cut the pager's swap file, in /var/tmp and of this process, to nothing. */
+void file_cut_swap(void);
+
 /* Does the file hold the pattern there? Or these bytes? Or zeros? */
 bool file_holds(int fd, unsigned seed, uint64_t offset, size_t length);
 bool file_has(int fd, uint64_t offset, const void *bytes, size_t length);
@@ -128,6 +131,9 @@ struct wmap_mapping_info memory_info(const void *addr);
 size_t memory_loaded(const void *addr);
 
 struct wmap_stats memory_stats(void);
+
+/* Bytes of what is mapped there that the kernel counts as this process's alone. */
+size_t memory_anonymous(const void *addr, size_t length);
 
 /* Load a byte of each page; or store @value there. */
 void memory_load(const char *addr, size_t pages);
@@ -156,6 +162,10 @@ void process_sleep_ms(unsigned ms);
 long process_kib(const char *field);
 
 unsigned process_descriptors(void);
+
+/* Files become no longer than @bytes from now on, UINT64_MAX: as long as they
+   like; a write beyond is EFBIG, as on a disk that has no more room. */
+void process_limit_files(uint64_t bytes);
 
 /* ---- array.c: a store that answers when the test says so ----------------- */
 

@@ -4,14 +4,14 @@
  *
  * Each thread walks in its own way (up, down, in strides, at random) over one
  * mapping, or over a second one of the same file, or over private anonymous memory
- * of the same size, whose pages go to swap, and loads and stores pages. Beside
- * them others sync, advise, map the file again for a while, protect and unprotect,
- * change the budget, of all and of one mapping, prefetch, pin, and have the store
- * fail or dawdle.
+ * of the same size, or a private mapping of another file, whose pages go to swap,
+ * and loads and stores pages. Beside them others sync, advise, map the file again
+ * for a while, protect and unprotect, change the budget, of all and of one mapping,
+ * prefetch, pin, give private pages up, and have the store fail or dawdle.
  *
  * The oracle: each page holds one sequence number in its first and in its last
  * word and some in between; a lock a page, held while it is touched, says which.
- * A page never stored to holds what the file had at first, or zeros.
+ * A page never stored to, or given up, holds what the file had at first, or zeros.
  *
  * Invariants: under a page's lock its words are those of its sequence number;
  * the memory used never exceeds the largest budget set since it was last asked;
@@ -36,9 +36,10 @@ static struct torture {
 	uint64_t seed;
 	uint64_t *at[2]; /* [c] two mappings of one file */
 	uint64_t *own;	 /* [c] anonymous; its pages are PAGES_ALL and above */
+	uint64_t *copy;	 /* [c] of the other file; likewise, above those */
 	struct wmap_store *failing, *slow; /* [c] */
-	pthread_mutex_t locks[2 * PAGES_ALL];
-	uint32_t sequence[2 * PAGES_ALL]; /* [l] by the page's lock */
+	pthread_mutex_t locks[3 * PAGES_ALL];
+	uint32_t sequence[3 * PAGES_ALL]; /* [l] by the page's lock */
 	atomic_bool over;		  /* [a] orders nothing */
 	atomic_bool calm;	       /* [a] no faults of the store any more */
 	_Atomic(const char *) failure; /* [a] the first one */
@@ -77,7 +78,7 @@ static const size_t looked_at[] = { 0, 1, 63, 64, 200, 257, 400, WORDS - 1 };
 
 static bool right(const uint64_t *bytes, size_t page, uint32_t sequence)
 {
-	if (page >= PAGES_ALL && !sequence)
+	if (page / PAGES_ALL == 1 && !sequence)
 		return pattern_zeros(bytes, PAGE);
 	for (size_t k = 0; k < COUNT(looked_at); k++)
 		if (bytes[looked_at[k]] != word(page, sequence, looked_at[k]))
@@ -94,12 +95,20 @@ static void fill(uint64_t *bytes, size_t page, uint32_t sequence)
 /* A page of the file, by one of its mappings, or of what is nobody else's. */
 static uint64_t *choose(struct actor *actor, size_t *page)
 {
-	size_t where = random_below(&actor->random, 3), i = *page;
+	size_t where = random_below(&actor->random, 4), i = *page;
 
 	if (where < 2)
 		return torture.at[where] + i * WORDS;
-	*page += PAGES_ALL;
-	return torture.own + i * WORDS;
+	*page += PAGES_ALL * (where - 1);
+	return (where == 2 ? torture.own : torture.copy) + i * WORDS;
+}
+
+/* One of them, for what changes no bytes. */
+static uint64_t *choose_mapping(struct actor *actor)
+{
+	size_t page = 0;
+
+	return choose(actor, &page);
 }
 
 static void touch(struct actor *actor, size_t page, unsigned store_of)
@@ -197,6 +206,28 @@ static void advise_some(struct actor *actor)
 		complain("an advice failed, not by the store");
 }
 
+/* A private page has its file's bytes again, or zeros; others are told to go. */
+static void give_up_some(struct actor *actor)
+{
+	static const int advices[] = { WMAP_ADVICE_COLD, WMAP_ADVICE_PAGEOUT,
+				       WMAP_ADVICE_WILLNEED };
+	size_t page = random_below(&actor->random, PAGES_ALL), pages, first;
+	uint64_t *at = choose(actor, &page);
+
+	if (page < PAGES_ALL)
+		return;
+	says(actor, "giving up");
+	pthread_mutex_lock(&torture.locks[page]);
+	torture.sequence[page] = 0;
+	if (wmap_advise(at, PAGE, WMAP_ADVICE_DONTNEED))
+		complain("a page could not be given up");
+	pthread_mutex_unlock(&torture.locks[page]);
+	first = pick(actor, &pages);
+	if (wmap_advise(torture.copy + first * WORDS, PAGES(pages),
+			advices[random_below(&actor->random, 3)]))
+		complain("an advice failed");
+}
+
 /* A third mapping for a while, of which some pages are looked at. */
 static void map_again(struct actor *actor)
 {
@@ -280,7 +311,7 @@ static void prefetch_some(struct actor *actor)
 	for (size_t i = 0; i < COUNT(ranges); i++) {
 		size_t page = random_below(&actor->random, PAGES_ALL);
 
-		ranges[i].addr = torture.at[0] + page * WORDS;
+		ranges[i].addr = choose_mapping(actor) + page * WORDS;
 		ranges[i].length = 1 + random_below(&actor->random, 9000);
 	}
 	says(actor, "prefetching");
@@ -298,7 +329,7 @@ static void prefetch_some(struct actor *actor)
 static void pin_some(struct actor *actor)
 {
 	size_t page = random_below(&actor->random, PAGES_ALL - 32);
-	uint64_t *at = torture.at[0] + page * WORDS;
+	uint64_t *at = choose_mapping(actor) + page * WORDS;
 
 	says(actor, "pinning");
 	if (wmap_pin(at, PAGES(32)) && errno != ENOMEM)
@@ -328,8 +359,9 @@ static void hurt(struct actor *actor)
 }
 
 static void (*const deeds[])(struct actor *) = {
-	walk,	       sync_some,     advise_some, map_again, protect_some,
-	change_budget, prefetch_some, pin_some,	   hurt,      bound_one,
+	walk,	      sync_some,    advise_some,   map_again,
+	protect_some, give_up_some, change_budget, prefetch_some,
+	pin_some,     hurt,	    bound_one,
 };
 
 static void *act(void *arg)
@@ -365,12 +397,13 @@ static void *watch(void *arg)
 	abort();
 }
 
-static void make_file(int fd)
+/* Its pages are numbered from @first on. */
+static void make_file(int fd, size_t first)
 {
 	static uint64_t bytes[WORDS];
 
 	for (size_t page = 0; page < PAGES_ALL; page++) {
-		fill(bytes, page, 0);
+		fill(bytes, first + page, 0);
 		ck_assert_int_eq(pwrite(fd, bytes, PAGE, PAGES(page)), PAGE);
 	}
 }
@@ -389,7 +422,9 @@ static bool file_is_right(int fd)
 static void set_up(int fd)
 {
 	struct wmap_store *file = wmap_store_file(fd, 0);
+	int other = file_empty();
 
+	make_file(other, 2 * PAGES_ALL);
 	torture.seed = random_seed();
 	for (size_t i = 0; i < COUNT(torture.locks); i++)
 		pthread_mutex_init(&torture.locks[i], NULL);
@@ -401,6 +436,8 @@ static void set_up(int fd)
 			LENGTH, READ_WRITE, WMAP_SHARED, torture.failing, 0);
 	torture.own = (void *)memory_map(LENGTH, READ_WRITE,
 					 WMAP_PRIVATE | WMAP_ANONYMOUS, -1, 0);
+	torture.copy =
+		(void *)memory_map(LENGTH, READ_WRITE, WMAP_PRIVATE, other, 0);
 }
 
 START_TEST(nothing_is_lost_with_a_sixteenth_of_the_memory)
@@ -409,7 +446,7 @@ START_TEST(nothing_is_lost_with_a_sixteenth_of_the_memory)
 	pthread_t threads[ACTORS], watchdog;
 	int fd = file_empty();
 
-	make_file(fd);
+	make_file(fd, 0);
 	set_up(fd);
 	ck_assert(!pthread_create(&watchdog, NULL, watch, &seconds));
 	for (size_t i = 0; i < ACTORS; i++)
@@ -428,7 +465,11 @@ START_TEST(nothing_is_lost_with_a_sixteenth_of_the_memory)
 	for (size_t page = PAGES_ALL; page < 2 * PAGES_ALL; page++)
 		ck_assert(right(torture.own + (page - PAGES_ALL) * WORDS, page,
 				torture.sequence[page]));
+	for (size_t page = 2 * PAGES_ALL; page < 3 * PAGES_ALL; page++)
+		ck_assert(right(torture.copy + page % PAGES_ALL * WORDS, page,
+				torture.sequence[page]));
 	ck_assert_int_eq(wmap_unmap(torture.own, LENGTH), 0);
+	ck_assert_int_eq(wmap_unmap(torture.copy, LENGTH), 0);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(wmap_unmap(torture.at[i], LENGTH), 0);
 	ck_assert_uint_gt(torture.touched, 100);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,19 +15,33 @@
 #define BUDGET (MIB)
 #define LARGE  PAGES(2048) /* 8 MiB */
 
-/* Loops run over both, and over what else is to be tried. */
-#define KINDS 2
+/* Loops run over all, and over what else is to be tried: anonymous memory, private
+   and shared, and the private mapping of a file of zeros. */
+#define KINDS	  3
+#define ANONYMOUS 2 /* of these */
 
 static int kind_of(int i)
 {
-	return i % KINDS ? WMAP_SHARED : WMAP_PRIVATE;
+	return i % KINDS == 1 ? WMAP_SHARED : WMAP_PRIVATE;
+}
+
+static bool is_file(int i)
+{
+	return i % KINDS == ANONYMOUS;
+}
+
+static char *map_one(int i)
+{
+	int fd = is_file(i) ? file_sparse(2 * LARGE) : -1;
+	int flags = kind_of(i) | (fd < 0 ? WMAP_ANONYMOUS : 0);
+
+	return memory_map(LARGE, READ_WRITE, flags, fd, 0);
 }
 
 static char *map_large(int i)
 {
 	ck_assert_int_eq(wmap_memory_set(BUDGET), 0);
-	return memory_map(LARGE, READ_WRITE, kind_of(i) | WMAP_ANONYMOUS, -1,
-			  0);
+	return map_one(i);
 }
 
 static void keeps_within(uint64_t budget)
@@ -213,8 +226,7 @@ END_TEST
 START_TEST(what_may_not_be_read_is_kept)
 {
 	char *at = map_stored(_i, PROT_NONE);
-	char *other = memory_map(LARGE, READ_WRITE,
-				 kind_of(_i) | WMAP_ANONYMOUS, -1, 0);
+	char *other = map_one(_i);
 
 	memory_store(other, LARGE / PAGE, 'y');
 	ck_assert_int_eq(wmap_protect(at, LARGE, PROT_READ), 0);
@@ -427,28 +439,20 @@ START_TEST(without_a_place_pages_stay)
 }
 END_TEST
 
-/* As a disk that has no more room. */
-static void limit_files(rlim_t bytes)
-{
-	struct rlimit limit = { bytes, RLIM_INFINITY };
-
-	signal(SIGXFSZ, SIG_IGN);
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
+/* As a disk that has no more room; nor has a file's memory, then. */
 START_TEST(what_finds_no_room_stays)
 {
 	char *at;
 
 	at = map_large(_i);
-	limit_files(LARGE / 4);
+	process_limit_files(LARGE / 4);
 	pattern_fill(at, LARGE, SEED, 0);
 	ck_assert(pattern_holds(at, LARGE, SEED, 0));
 	ck_assert_uint_gt(memory_stats().swap_errors, 0);
 	errno = 0;
 	ck_assert_int_eq(wmap_sync(at, LARGE, WMAP_SYNC_WAIT), -1);
 	ck_assert_int_eq(errno, EFBIG);
-	limit_files(RLIM_INFINITY);
+	process_limit_files(UINT64_MAX);
 	for (int i = 0; i < 100 && memory_stats().memory > BUDGET; i++)
 		process_sleep_ms(100);
 	ck_assert(pattern_holds(at, LARGE, SEED, 0));
@@ -456,27 +460,12 @@ START_TEST(what_finds_no_room_stays)
 }
 END_TEST
 
-/* The swap file of this process. */
-static void cut_file(void)
-{
-	char link[64], name[256];
-
-	for (int fd = 0; fd < 64; fd++) {
-		ssize_t n;
-
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		n = readlink(link, name, sizeof(name) - 1);
-		if (n >= 9 && !memcmp(name, "/var/tmp/", 9))
-			ck_assert_int_eq(truncate(link, 0), 0);
-	}
-}
-
 START_TEST(what_cannot_be_read_is_no_zeros)
 {
 	char *at = map_stored(_i, READ_WRITE);
 	size_t lost = 0;
 
-	cut_file();
+	file_cut_swap();
 	for (size_t i = 0; i < LARGE / PAGE; i++)
 		if (process_load(at + PAGES(i)) == SIGBUS)
 			lost++;
@@ -495,7 +484,7 @@ int main(void)
 			    KINDS);
 	tcase_add_loop_test(facts, the_order_of_pages_is_no_matter, 0, KINDS);
 	tcase_add_loop_test(facts, what_was_never_stored_to_costs_no_write, 0,
-			    KINDS);
+			    ANONYMOUS);
 	tcase_add_test(facts, what_is_used_comes_back_before_it_is_written);
 	tcase_add_loop_test(facts, eight_threads_lose_no_store, 0,
 			    KINDS * COUNT(budgets));
@@ -516,7 +505,7 @@ int main(void)
 	tcase_add_loop_test(facts, a_place_that_will_not_do_is_refused, 0,
 			    COUNT(bad));
 	tcase_add_loop_test(facts, without_a_place_pages_stay, 0, KINDS);
-	tcase_add_loop_test(facts, what_finds_no_room_stays, 0, KINDS);
+	tcase_add_loop_test(facts, what_finds_no_room_stays, 0, ANONYMOUS);
 	tcase_add_loop_test(facts, what_cannot_be_read_is_no_zeros, 0, KINDS);
 	return facts_run(facts);
 }

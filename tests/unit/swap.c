@@ -41,7 +41,7 @@ static void end_test(void)
 static void open_by(const char *way)
 {
 	ck_assert_int_eq(swap_set(swap, way), 0);
-	ck_assert_int_eq(swap_store_create(swap, &store), 0);
+	ck_assert_int_eq(swap_store_create(swap, false, &store), 0);
 }
 
 static int64_t transfer(struct wmap_store *of, enum io_operation operation,
@@ -223,7 +223,7 @@ START_TEST(a_part_may_be_given_to_another)
 	struct wmap_store *other;
 
 	open_by(ways[_i]);
-	ck_assert_int_eq(swap_store_create(swap, &other), 0);
+	ck_assert_int_eq(swap_store_create(swap, false, &other), 0);
 	put(store, 0, SPAN, 1);
 	put(other, 0, 1, 70);
 	ck_assert_int_eq(swap_split(store, other, 4, 12), 0);
