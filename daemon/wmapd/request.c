@@ -172,6 +172,8 @@ static int memfd_for(const struct message *message, int memfd, bool shared)
 
 static int answer_fd(const struct message *message)
 {
+	int fd;
+
 	if (message->result)
 		return -1;
 	switch (message->kind) {
@@ -183,8 +185,10 @@ static int answer_fd(const struct message *message)
 			return -1;
 		return memfd_for(message, message->move.memfd,
 				 message->move.shared);
-	case MESSAGE_FRAME:
-		return message->frame.memfd;
+	case MESSAGE_FRAME: /* only to be looked at */
+		fd = memfd_for(message, message->frame.memfd, false);
+		close(message->frame.memfd);
+		return fd;
 	default:
 		return -1;
 	}
@@ -197,6 +201,8 @@ static bool owes_fd(const struct message *message)
 		return false;
 	if (message->kind == MESSAGE_MAP)
 		return message->map.memfd >= 0;
+	if (message->kind == MESSAGE_FRAME)
+		return true;
 	return message->kind == MESSAGE_MOVE && !message->move.commit &&
 	       message->move.memfd >= 0;
 }

@@ -30,15 +30,13 @@
 
 #include "ledger.h"
 #include "pager.h"
-#include "sys.h"
-#include "wire.h"
+#include "raw.h"
 
 #define BOUND	   2.0 /* seconds a round of the good client may take */
 #define FILE_PAGES 64
 #define AT	   ((uint64_t)1 << 40)
 
-static char socket_name[64], directory[64] = "/tmp/wmap-hostile-XXXXXX";
-static pid_t wmapd;
+static char directory[64] = "/tmp/wmap-hostile-XXXXXX";
 static int failures;
 
 static void fail(const char *what)
@@ -64,143 +62,6 @@ static int open_file(const char *name, int flags, unsigned pages)
 		exit(1);
 	}
 	return fd;
-}
-
-/* ---- A client that can say anything ------------------------------------------ */
-
-static socklen_t address_of(struct sockaddr_un *address)
-{
-	memset(address, 0, sizeof(*address));
-	address->sun_family = AF_UNIX;
-	memcpy(address->sun_path, socket_name, strlen(socket_name));
-	address->sun_path[0] = '\0';
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-			   strlen(socket_name));
-}
-
-static int dial(void)
-{
-	struct timeval patience = { .tv_sec = 10 };
-	struct sockaddr_un address;
-	socklen_t size = address_of(&address);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (!connect(fd, (struct sockaddr *)&address, size))
-		return fd;
-	close(fd);
-	return -1;
-}
-
-struct answer {
-	struct wire_reply reply;
-	char bytes[WIRE_PAYLOAD];
-	int fds[WIRE_FDS];
-	unsigned n_fds;
-};
-
-static uint64_t last_id;
-
-static int say_to(int fd, struct wire_request *request, const int *fds,
-		  unsigned n_fds)
-{
-	request->magic = WIRE_MAGIC;
-	request->id = ++last_id;
-	return wire_send(fd, request, sizeof(*request), NULL, 0, fds, n_fds, 0);
-}
-
-/* The result; -ENOTCONN: cut off; -EAGAIN: no answer for long. */
-static int hear(int fd, struct answer *answer)
-{
-	int n;
-
-	answer->n_fds = WIRE_FDS;
-	n = wire_receive(fd, &answer->reply, sizeof(answer->reply),
-			 answer->bytes, sizeof(answer->bytes), answer->fds,
-			 &answer->n_fds, NULL, 0);
-	if (n == -EAGAIN)
-		return -EAGAIN;
-	return n <= 0 ? -ENOTCONN : (int)answer->reply.result;
-}
-
-static int ask_keep(int fd, struct wire_request request, int with,
-		    struct answer *answer)
-{
-	if (say_to(fd, &request, &with, with >= 0))
-		return -ENOTCONN;
-	return hear(fd, answer);
-}
-
-static int ask(int fd, struct wire_request request, int with)
-{
-	static struct answer answer;
-	int result = ask_keep(fd, request, with, &answer);
-
-	if (result != -EAGAIN && result != -ENOTCONN)
-		for (unsigned i = 0; i < answer.n_fds; i++)
-			close(answer.fds[i]);
-	return result;
-}
-
-#define REQUEST(kind_, ...) \
-	((struct wire_request){ .kind = (kind_), ##__VA_ARGS__ })
-
-static struct wire_request map_at(uint64_t address, uint64_t pages, int flags)
-{
-	return REQUEST(MESSAGE_MAP, .address = address, .length = pages * PAGE,
-		       .args = { PROT_READ | PROT_WRITE, (uint64_t)flags, 0, 1,
-				 10000000000u });
-}
-
-static int uffd_new(void)
-{
-	unsigned features;
-	int fd = sys_uffd_open(&features);
-
-	if (fd < 0) {
-		printf("no userfaultfd: %s\n", strerror(-fd));
-		exit(77);
-	}
-	return fd;
-}
-
-/* A session, from a process that has said HELLO as it should. */
-static int enter(void)
-{
-	int fd = dial(), uffd = uffd_new();
-	int result = fd < 0 ? -ENOTCONN : ask(fd, REQUEST(WIRE_HELLO), uffd);
-
-	close(uffd);
-	if (!result)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-static int enter_surely(void)
-{
-	for (int i = 0; i < 100; i++) {
-		int fd = enter();
-
-		if (fd >= 0)
-			return fd;
-		usleep(20000);
-	}
-	printf("cannot enter\n");
-	exit(1);
-}
-
-static void expect(bool fact, const char *what)
-{
-	if (fact)
-		return;
-	printf("FAILED: %s\n", what);
-	fflush(stdout);
-	exit(1);
 }
 
 /* ---- Attacks --------------------------------------------------------------------- */
@@ -1009,8 +870,6 @@ static void half_finished(void)
 #define MEMORY ((uint64_t)1 << 20)
 #define SEALS  (F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-static void start_wmapd(void);
-
 static int say_with(int fd, struct wire_request request, const int *fds,
 		    unsigned n_fds)
 {
@@ -1434,31 +1293,6 @@ static void behave(void)
 }
 
 /* ---- All of it ------------------------------------------------------------------- */
-
-static void start_wmapd(void)
-{
-	char program[512];
-	int tries = 500, fd;
-
-	snprintf(socket_name, sizeof(socket_name), "@wmap-hostile-%d",
-		 (int)getpid());
-	snprintf(program, sizeof(program), "%s/wmapd", getenv("WMAP_BIN"));
-	wmapd = fork();
-	if (!wmapd) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(program, "wmapd", "--alone", "--socket", socket_name,
-		      NULL);
-		perror(program);
-		_exit(1);
-	}
-	while ((fd = dial()) < 0 && tries--)
-		usleep(20000);
-	if (fd < 0) {
-		printf("wmapd does not start\n");
-		exit(1);
-	}
-	close(fd);
-}
 
 static long count_files(void)
 {
