@@ -37,6 +37,7 @@
  *   ledger           what its successor must know if it dies
  *   pager            what it owns; the reading of faults
  *   wire             messages between processes
+ *   states           what another pager is told of pages
  *   thread, remote   a call to the pager, here or in wmapd
  *   ours             which addresses of this process are ours
  *   gate             no fork in the middle of a call that changes them

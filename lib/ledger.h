@@ -9,7 +9,7 @@
  *   m7      the memfd of object 7         u3      the uffd of space 3
  *   f7.2    its file, as opened second    c3.5    its fifth connection
  *
- * Page states are in nobody's hands, but for those in ERROR, of which the memfd
+ * Page states are in nobody's hands (unless its pager is replaced: takeover.c), but for those in ERROR, of which the memfd
  * knows nothing: what is in a memfd that may have been stored to counts as
  * changed.
  *

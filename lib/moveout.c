@@ -36,6 +36,7 @@
 #include "moveout.h"
 #include "pager.h"
 #include "remote.h"
+#include "states.h"
 #include "sys.h"
 #include "wire.h"
 
@@ -45,78 +46,12 @@ struct told {
 	size_t n, room;
 };
 
-/* ---- Bytes by page --------------------------------------------------------------- */
-
-/* A memfd with a byte for each page of a range; as large as it, but sparse. */
-static int bytes_open(uint64_t pages)
-{
-	int fd = (int)sys_call(SYS_memfd_create, "wmap-pages", MFD_CLOEXEC);
-	int error;
-
-	if (fd < 0)
-		return fd;
-	error = (int)sys_call(SYS_ftruncate, fd, pages);
-	if (!error)
-		return fd;
-	sys_call(SYS_close, fd);
-	return error;
-}
-
-#define TOGETHER 4096
-
-struct writer {
-	int fd, error;
-	uint64_t at; /* of bytes[0] */
-	size_t n;
-	unsigned char bytes[TOGETHER];
-};
-
-static void flush(struct writer *writer)
-{
-	long n;
-
-	if (!writer->n || writer->error)
-		return;
-	n = sys_call(SYS_pwrite64, writer->fd, writer->bytes, writer->n,
-		     writer->at);
-	if (n != (long)writer->n)
-		writer->error = n < 0 ? (int)n : -EIO;
-	writer->n = 0;
-}
-
-static void put(struct writer *writer, uint64_t at, unsigned char byte)
-{
-	if (writer->n == TOGETHER || at != writer->at + writer->n)
-		flush(writer);
-	if (!writer->n)
-		writer->at = at;
-	writer->bytes[writer->n++] = byte;
-}
-
 /* ---- Objects ----------------------------------------------------------------------- */
-
-static int write_states(const struct object *object, int fd)
-{
-	struct writer writer = { .fd = fd };
-	uint64_t cursor = 0;
-	struct page page;
-
-	while (pages_next(&object->pages, 0, UINT64_MAX, &cursor, &page)) {
-		if (page_is(page, STATES_DIRTY))
-			put(&writer, page.index, WIRE_PAGE_DIRTY);
-		else if (page_is(page, STATES_PRESENT))
-			put(&writer, page.index, WIRE_PAGE_CLEAN);
-		else if (page.state == PAGE_ERROR)
-			put(&writer, page.index, WIRE_PAGE_ERROR);
-	}
-	flush(&writer);
-	return writer.error;
-}
 
 static int tell_object(const struct object *object, uint64_t number)
 {
-	int fds[3] = { object->memfd, bytes_open(object->n_pages), -1 };
-	int error = fds[1] < 0 ? fds[1] : write_states(object, fds[1]);
+	int fds[3] = { object->memfd, states_open(object->n_pages), -1 };
+	int error = fds[1] < 0 ? fds[1] : states_write(object, fds[1]);
 
 	if (object->store)
 		fds[2] = store_file_descriptor(object->store);
@@ -149,22 +84,6 @@ static int tell_once(struct told *told, const struct object *object,
 
 /* ---- Mappings ---------------------------------------------------------------------- */
 
-static int write_touched(const struct mapping *mapping, int fd)
-{
-	struct writer writer = { .fd = fd };
-	uint64_t cursor = 0;
-	struct page page;
-
-	while (pages_next(&mapping->object->pages, mapping->first,
-			  mapping_end_page(mapping), &cursor, &page))
-		if (page_is(page, STATES_PRESENT | 1u << PAGE_ERROR) &&
-		    view_has(mapping->view, page))
-			put(&writer, page.index - mapping->first,
-			    WIRE_PAGE_CLEAN);
-	flush(&writer);
-	return writer.error;
-}
-
 static int tell_mapping(struct told *told, const struct mapping *mapping)
 {
 	uint64_t number = 0;
@@ -172,10 +91,10 @@ static int tell_mapping(struct told *told, const struct mapping *mapping)
 
 	if (error)
 		return error;
-	fd = bytes_open((mapping->end - mapping->start) >> PAGE_SHIFT);
+	fd = states_open((mapping->end - mapping->start) >> PAGE_SHIFT);
 	if (fd < 0)
 		return fd;
-	error = write_touched(mapping, fd);
+	error = states_write_touched(mapping, fd);
 	if (!error)
 		error = remote_adopt_mapping(mapping, number, fd);
 	sys_call(SYS_close, fd);

@@ -15,6 +15,7 @@
 #include "fill.h"
 #include "ledger.h"
 #include "mem.h"
+#include "states.h"
 #include "wmapd.h"
 
 struct adopted {
@@ -22,33 +23,6 @@ struct adopted {
 	struct object *object;
 	uint64_t number;
 };
-
-/* ---- Bytes by page ----------------------------------------------------------------- */
-
-#define TOGETHER 4096
-
-/* Call @take for each byte that is not 0; the file is sparse. */
-static int for_bytes(int fd, void *context,
-		     int (*take)(void *context, uint64_t at,
-				 unsigned char byte))
-{
-	unsigned char bytes[TOGETHER];
-	off_t at = 0;
-	ssize_t n;
-	int error = 0;
-
-	while (!error && (at = lseek(fd, at, SEEK_DATA)) >= 0) {
-		n = pread(fd, bytes, sizeof(bytes), at);
-		if (n <= 0)
-			return -EIO;
-		for (ssize_t i = 0; i < n && !error; i++)
-			if (bytes[i])
-				error = take(context, (uint64_t)(at + i),
-					     bytes[i]);
-		at += n;
-	}
-	return error;
-}
 
 /* ---- Objects ----------------------------------------------------------------------- */
 
@@ -139,7 +113,7 @@ static int adopt_object(struct session *session, uint64_t number,
 	}
 	error = create_object(session->server, fds[0], file, &adopted->object);
 	if (!error) {
-		error = for_bytes(fds[1], adopted->object, take_state);
+		error = states_read(fds[1], adopted->object, take_state);
 		if (error)
 			object_put(adopted->object);
 	}
@@ -265,7 +239,7 @@ static int create_mapping(struct session *session, struct mapping *mapping,
 		return error;
 	}
 	/* It is the space's from here on. */
-	for_bytes(touched, mapping, take_touched);
+	states_read(touched, mapping, take_touched);
 	share_bound_mapping(mapping, memory);
 	return 0;
 }

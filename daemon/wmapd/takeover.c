@@ -13,7 +13,8 @@
  *
  * Without a keeper the same comes from the clients' hands (rescue.c).
  *
- * What is in a memfd of which a mapping may have stored counts as changed; what
+ * What is in a memfd of which a mapping may have stored counts as changed, but for
+ * what one that was replaced has told at its end (s7: the states of object 7); what
  * could not be had is tried again. What is nobody's any more is let go of.
  */
 #include <errno.h>
@@ -28,6 +29,7 @@
 #include "books.h"
 #include "ledger.h"
 #include "mem.h"
+#include "states.h"
 #include "sys.h"
 #include "wmapd.h"
 
@@ -164,6 +166,32 @@ static int open_store(int fd, struct wmap_store **store)
 	return error;
 }
 
+/* Who was replaced has told, at its end, which of what may have been stored to was
+   not. It is so no longer when clients are served: nobody is told that again. */
+static int take_clean(void *context, uint64_t at, unsigned char byte)
+{
+	struct object *object = context;
+	struct page page = pages_get(&object->pages, at);
+
+	if (byte != WIRE_PAGE_CLEAN || page.state != PAGE_DIRTY)
+		return 0;
+	return object_set(object, page, PAGE_CLEAN, page.views);
+}
+
+static int take_states(struct all *all, struct object *object, uint64_t id)
+{
+	int fd = find_by_id(all->taken, 's', id);
+	int error = fd < 0 ? 0 : states_read(fd, object, take_clean);
+	char name[48];
+
+	if (fd < 0)
+		return 0;
+	close(fd);
+	snprintf(name, sizeof(name), "s%lu", id);
+	notify_remove(name);
+	return error;
+}
+
 /* An object without its memfd was never shown to anybody. */
 static int adopt_object(struct all *all, const struct record *record,
 			struct object **result)
@@ -190,6 +218,7 @@ static int adopt_object(struct all *all, const struct record *record,
 	wmap_store_put(store); /* the object has it, if there is one */
 	if (error)
 		return error;
+	error = take_states(all, object, record->id);
 	object->ledger = all->server->ledger;
 	object->slot = record->slot;
 	object->id = record->id;
@@ -197,7 +226,7 @@ static int adopt_object(struct all *all, const struct record *record,
 	if (record->of_object.ino)
 		books_file_known(all->server->pager, object,
 				 record->of_object.dev, record->of_object.ino);
-	if (dirty && store)
+	if (!error && dirty && store)
 		error = books_lock(object);
 	length = store ? store_length(store) : 0;
 	object->length = length > 0 ? (uint64_t)length : 0;
@@ -390,6 +419,31 @@ static int adopt_errors(const struct all *all, const struct record *record)
 			error = object_ail(object, record->of_errors.first + i);
 	object_sicken(all->server->pager, object);
 	return error;
+}
+
+/* ---- For a successor --------------------------------------------------------------- */
+
+static int tell_states(const struct object *object)
+{
+	int fd = states_open(object->n_pages);
+	int error = fd < 0 ? fd : states_write(object, fd);
+	char name[48];
+
+	snprintf(name, sizeof(name), "s%lu", object->id);
+	if (!error)
+		error = notify_store(name, fd);
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+/* What is not told of counts as changed. */
+void takeover_prepare(struct server *server)
+{
+	list_for_each(object, &server->pager->all, struct object, of_pager)
+		if (object->ledger && object->n_present > object->n_dirty &&
+		    tell_states(object))
+			return;
 }
 
 /* ---- All of it --------------------------------------------------------------------- */

@@ -489,8 +489,10 @@ int main(int argc, char **argv)
 	tell_ready(options.ready_fd);
 	server_run(&server);
 	metrics_end();
-	if (server.replaced)
+	if (server.replaced) {
+		takeover_prepare(&server);
 		return STATUS_REPLACED;
+	}
 	if (*path && *path != '@')
 		unlink(path);
 	return 0;

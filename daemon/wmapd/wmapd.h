@@ -307,6 +307,9 @@ struct taken {
 int takeover_adopt(struct server *server, struct list *taken);
 void takeover_resume(struct server *server);
 
+/* The other side: nothing is done any more, tell who comes what is clean. */
+void takeover_prepare(struct server *server);
+
 /* ---- rescue.c ---------------------------------------------------------------- */
 
 void rescue_open(struct server *server);

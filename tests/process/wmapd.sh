@@ -94,6 +94,53 @@ expect "... and what it stored before is in the file" cmp -s <(printf w) \
 kill "$server"
 wait "$server"
 expect "SIGTERM to the keeper ends all of it" test $? = 0
+
+# ---- What is clean stays so --------------------------------------------------
+
+# byte N: of the file
+byte() {
+	dd if="$work/file" bs=1 skip="$1" count=1 2>"$work/dd" | od -An -tu1 |
+		tr -d ' '
+}
+
+written() {
+	stat -c %Y "$work/file"
+}
+
+address=@wmap-test-clean-$$
+"$wmapd" --socket "$address" --ready-fd 7 7> >(cat >"$work/ready4") &
+server=$!
+until_true grep -qsx 1 "$work/ready4"
+head -c 262144 /dev/zero | tr '\0' '\7' >"$work/file"
+touch -d @1000000000 "$work/file"
+begin a env LD_PRELOAD="$preload" WMAP_SOCKET="$address" \
+	"$programs/share" "$work/file"
+ask a sum >/dev/null
+was=$(pager)
+timeout 20 "$wmapd" --replace --socket "$address"
+expect "another wmapd is there" another "$was"
+expect "what is loaded is there" test "$(ask a 'load 8192')" = 7
+expect "a sync has nothing to write" test "$(ask a sync) $(written)" = \
+	"0 1000000000"
+ask a 'store 8192 42' >/dev/null
+ask a 'store 4096 43' >/dev/null
+ask a sync >/dev/null
+expect "what is stored then is written" test "$(byte 8192)" = 42
+ask a 'store 8193 44' >/dev/null
+was=$(pager)
+timeout 20 "$wmapd" --replace --socket "$address"
+ask a 'store 12288 45' >/dev/null
+expect "what was stored before the next one, too" \
+	test "$(ask a sync) $(byte 8193)" = "0 44"
+expect "... and behind it" test "$(byte 12288)" = 45
+was=$(pager)
+ask a 'store 16384 46' >/dev/null
+kill -9 "$was"
+expect "kill -9: nothing that was told before counts" \
+	test "$(ask a sync) $(byte 16384)" = "0 46"
+end a
+kill "$server"
+wait "$server"
 "$wmapd" --alone --socket "@wmap-test-alone-$$" --ready-fd 7 \
 	7> >(cat >"$work/ready3") &
 server=$!
