@@ -92,6 +92,27 @@ static long reserve_over(uint64_t address, uint64_t length)
 	return error ? error : (long)address;
 }
 
+/* May it come as huge pages (huge.h)? Then it is aligned as such. */
+static bool is_huge(const struct client_map *map)
+{
+	return map->grain == GRAIN_MAX >> PAGE_SHIFT;
+}
+
+static long reserve_aligned(uint64_t hint, uint64_t length)
+{
+	uint64_t size = length + GRAIN_MAX, start, end;
+	long got = sys_map(hint, size, PROT_NONE, RESERVED, -1, 0);
+
+	if (sys_failed(got))
+		return sys_map(hint, length, PROT_NONE, RESERVED, -1, 0);
+	start = ((uint64_t)got + GRAIN_MAX - 1) & ~((uint64_t)GRAIN_MAX - 1);
+	end = start + length;
+	if (start > (uint64_t)got)
+		sys_unmap(got, start - (uint64_t)got);
+	sys_unmap(end, (uint64_t)got + size - end);
+	return (long)start;
+}
+
 static int reserve(const struct client_map *map, uint64_t length,
 		   uint64_t *address)
 {
@@ -103,6 +124,8 @@ static int reserve(const struct client_map *map, uint64_t length,
 		got = reserve_at(map->address, length);
 	else if (map->flags & WMAP_GROWSUP)
 		got = reserve_to_grow(map->address, length);
+	else if (is_huge(map))
+		got = reserve_aligned(map->address, length);
 	else
 		got = sys_map(map->address, length, PROT_NONE, RESERVED, -1, 0);
 	if (sys_failed(got))
@@ -151,11 +174,15 @@ static int open_file(const struct client_map *map, struct message *message,
 static int place(const struct client_map *map, const struct message *message,
 		 uint64_t length)
 {
-	bool inherit = message->map.memfd < 0;
+	bool plain = message->map.memfd < 0;
+	int error = sys_place(client_uffd(), message->address, length,
+			      map->prot, message->map.shared, MAP_FIXED,
+			      message->map.memfd, map->offset,
+			      message->map.modes, plain);
 
-	return sys_place(client_uffd(), message->address, length, map->prot,
-			 message->map.shared, MAP_FIXED, message->map.memfd,
-			 map->offset, message->map.modes, inherit);
+	if (!error && plain && is_huge(map))
+		sys_call(SYS_madvise, message->address, length, MADV_HUGEPAGE);
+	return error;
 }
 
 /* Book it over reserved addresses and put the memory there. */

@@ -28,6 +28,7 @@
  *   budget, evict, pin   how much may be in memory, and what goes
  *   follow           on which CPU the pager runs
  *   copies               what private mappings of files have changed
+ *   huge                 2 MiB of zeros as one page
  *   put, fill, fault     fault → read → page in place
  *   ahead, prefetch      what will be needed, before it is
  *   recording, journal   which pages were touched: in a file, while it is noted

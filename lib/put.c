@@ -9,6 +9,7 @@
  */
 #include "copies.h"
 #include "fill.h"
+#include "huge.h"
 #include "swap.h"
 #include "sys.h"
 #include "trace.h"
@@ -61,6 +62,14 @@ static int put_one_run(const struct object *object, struct mapping *via,
 	bool zero_page = buffer == nothing && object->memfd < 0 && !write &&
 			 !(via->flags & MAPPING_COURSE);
 
+	/* If it cannot be had the pages come one by one. */
+	if (buffer == nothing && object->memfd < 0 && write &&
+	    huge_fits(via, address, count)) {
+		error = huge_put(via, address, &bytes);
+		*done = bytes >> PAGE_SHIFT;
+		if (!error || bytes)
+			return error ? -EAGAIN : 0;
+	}
 	if (zero_page)
 		error = uffd_zeropage(uffd, address, count << PAGE_SHIFT,
 				      &bytes);

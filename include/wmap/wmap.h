@@ -191,7 +191,9 @@ WMAP_API uint64_t va2pa(const void *va);
 struct wmap_map_options {
 	size_t size;		  /* sizeof(struct wmap_map_options) */
 	size_t grain;		  /* bytes one fault brings: a power of two,
-				     4096 to 2 MiB; 0 is 4096 */
+				     4096 to 2 MiB; 0 is 4096. Of private
+				     anonymous memory 2 MiB come as a huge
+				     page where the kernel can do that */
 	struct wmap_store *store; /* instead of a file; the mapping takes a
 				     reference of its own. NULL: @fd */
 	unsigned deadline_ms;	  /* a store that has not answered by then has

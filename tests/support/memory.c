@@ -88,23 +88,29 @@ struct wmap_stats memory_stats(void)
 	return stats;
 }
 
-size_t memory_anonymous(const void *addr, size_t length)
+size_t memory_smaps(const void *addr, size_t length, const char *field)
 {
 	unsigned long start = (unsigned long)addr, from, to, kib;
 	FILE *maps = fopen("/proc/self/smaps", "r");
+	size_t sum = 0, n = strlen(field);
 	bool inside = false;
 	char line[256];
-	size_t sum = 0;
 
 	ck_assert_ptr_nonnull(maps);
 	while (fgets(line, sizeof(line), maps)) {
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
 			inside = from >= start && to <= start + length;
-		else if (inside && sscanf(line, "Anonymous: %lu", &kib) == 1)
+		else if (inside && !strncmp(line, field, n) &&
+			 sscanf(line + n, ": %lu", &kib) == 1)
 			sum += kib * KIB;
 	}
 	fclose(maps);
 	return sum;
+}
+
+size_t memory_anonymous(const void *addr, size_t length)
+{
+	return memory_smaps(addr, length, "Anonymous");
 }
 
 void memory_load(const char *addr, size_t pages)

@@ -132,7 +132,10 @@ size_t memory_loaded(const void *addr);
 
 struct wmap_stats memory_stats(void);
 
-/* Bytes of what is mapped there that the kernel counts as this process's alone. */
+/* Bytes of what is mapped there in a field of /proc/self/smaps. */
+size_t memory_smaps(const void *addr, size_t length, const char *field);
+
+/* Those that the kernel counts as this process's alone. */
 size_t memory_anonymous(const void *addr, size_t length);
 
 /* Load a byte of each page; or store @value there. */
