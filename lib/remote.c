@@ -341,6 +341,32 @@ static void take_memfd(struct message *message, struct exchange *exchange)
 	}
 }
 
+/* Addresses above all that a process can have wmapd would take for nonsense, and
+   cut us off. */
+static bool makes_sense(const struct exchange *exchange)
+{
+	struct wire_request request;
+
+	return !wire_parse(&exchange->request, sizeof(exchange->request),
+			   exchange->n_fds, &request);
+}
+
+/* What is answered where nothing can be mapped. */
+static int nothing_there(const struct message *message)
+{
+	switch (message->kind) {
+	case MESSAGE_UNMAP:
+		return 0;
+	case MESSAGE_LIST:
+	case MESSAGE_MEMORY:
+		return -ENOENT;
+	case MESSAGE_MOVE:
+		return -EFAULT;
+	default:
+		return -ENOMEM;
+	}
+}
+
 static int call_by(struct connection *connection, struct message *message,
 		   bool again)
 {
@@ -351,8 +377,11 @@ static int call_by(struct connection *connection, struct message *message,
 	exchange.size = 0;
 	wire_ask(message, &exchange.request);
 	exchange.request.flags = again ? WIRE_AGAIN : 0;
+	exchange.request.id = connection->id + 1;
 	set_fds(message, &exchange);
 	set_room(message, &exchange);
+	if (!makes_sense(&exchange))
+		return nothing_there(message);
 	n = converse(connection, &exchange);
 	if (n < 0)
 		return n;

@@ -419,6 +419,61 @@ START_TEST(where_nothing_is_mapped_nothing_is_found)
 }
 END_TEST
 
+/* Above all that a process can have: a wmapd would cut us off for less. */
+#define ABOVE ((char *)((uintptr_t)1 << 47))
+
+static void check_above(char *at)
+{
+	struct wmap_mapping_info info = { .size = sizeof info };
+	unsigned char vec;
+
+	ck_assert_int_eq(wmap_mapping_find(at, &info), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_int_eq(wmap_mapping_bound(at, 1 << 20), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_int_eq(wmap_protect(at, PAGE, PROT_READ), -1);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_int_eq(wmap_advise(at, PAGE, WMAP_ADVICE_WILLNEED), -1);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_int_eq(wmap_sync(at, PAGE, WMAP_SYNC_WAIT), -1);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_int_eq(wmap_residency(at, PAGE, &vec), -1);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_int_eq(wmap_pin(at, PAGE), -1);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_ptr_eq(wmap_remap(at, PAGE, PAGES(2), WMAP_MAYMOVE, NULL),
+			 WMAP_FAILED);
+	ck_assert_int_eq(errno, EFAULT);
+	ck_assert_int_eq(wmap_unmap(at, PAGE), 0);
+}
+
+static void check_above_by(const char *pager)
+{
+	char *memory;
+
+	ck_assert_int_eq(wmap_pager_set(pager), 0);
+	memory = wmap_map(NULL, PAGE, PROT_READ | PROT_WRITE, SHARED_ANON, -1,
+			  0, NULL);
+	ck_assert_ptr_ne(memory, WMAP_FAILED);
+	*memory = 7;
+	check_above(ABOVE);
+	check_above(ABOVE + PAGES(100));
+	ck_assert_int_eq(*memory, 7);
+	ck_assert_int_eq(wmap_unmap(memory, PAGE), 0);
+}
+
+START_TEST(an_address_above_all_is_as_one_where_nothing_is)
+{
+	check_above_by("thread");
+}
+END_TEST
+
+START_TEST(so_it_is_with_a_pager_apart)
+{
+	check_above_by("private");
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("bad input", 30);
@@ -434,5 +489,7 @@ int main(void)
 	tcase_add_test(facts, a_size_that_is_not_known_is_refused);
 	tcase_add_test(facts, a_bad_pointer_is_efault);
 	tcase_add_test(facts, where_nothing_is_mapped_nothing_is_found);
+	tcase_add_test(facts, an_address_above_all_is_as_one_where_nothing_is);
+	tcase_add_test(facts, so_it_is_with_a_pager_apart);
 	return facts_run(facts);
 }
