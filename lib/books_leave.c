@@ -3,8 +3,9 @@
  * Leaving: the pager of a thread comes to rest, to be handed over (moveout.c)
  *
  * Its client makes no calls meanwhile. Faults are not read any more: who faults
- * sleeps, and is woken by the successor, or read after all (STAY). What is being
- * read or written ends; what would only begin does not.
+ * sleeps, and is woken by the successor, or read after all (STAY, or LEAVE itself
+ * if it fails). What is being read or written ends; what would only begin does
+ * not.
  */
 #include "books.h"
 
@@ -47,19 +48,47 @@ static int settle_down(struct pager *pager)
 	return error;
 }
 
+/* Who sleeps must not sleep on: tried until it succeeds, and answered then. */
+static void read_again(struct timer *timer)
+{
+	struct pager *pager = container_of(timer, struct pager, leaving);
+	struct message *message = pager->leaver;
+
+	if (loop_watch(pager->loop, &pager->home->faults)) {
+		loop_timer_start(pager->loop, timer, time_now() + LOOK_EVERY);
+		return;
+	}
+	if (!list_empty(&pager->sick))
+		loop_timer_start(pager->loop, &pager->heal, time_now());
+	pager->leaver = NULL;
+	message_answer(message, message->result);
+}
+
+static void stay(struct pager *pager, struct message *message, int result)
+{
+	pager->leaver = message;
+	message->result = result;
+	timer_init(&pager->leaving, read_again);
+	read_again(&pager->leaving);
+}
+
 static void look(struct timer *timer)
 {
 	struct pager *pager = container_of(timer, struct pager, leaving);
 	struct message *message = pager->leaver;
 	int error = settle_down(pager);
 
-	if (!error && is_busy(pager)) {
+	if (error) {
+		stay(pager, message, error);
+		return;
+	}
+	if (is_busy(pager)) {
 		loop_timer_start(pager->loop, timer, time_now() + LOOK_EVERY);
 		return;
 	}
 	loop_timer_stop(&pager->heal);
 	pager->leaver = NULL;
-	message_answer(message, error);
+	message_answer(message, 0);
 }
 
 static void unwatched(struct watch *watch)
@@ -81,11 +110,7 @@ void books_leave(struct message *message)
 
 void books_stay(struct message *message)
 {
-	struct pager *pager = message->pager;
-
-	if (!list_empty(&pager->sick))
-		loop_timer_start(pager->loop, &pager->heal, time_now());
-	message_answer(message, loop_watch(pager->loop, &pager->home->faults));
+	stay(message->pager, message, 0);
 }
 
 /* The memory stays where it is: it is mapped, and another's. */

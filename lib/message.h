@@ -39,8 +39,9 @@ enum message_kind {
 	MESSAGE_FILE_LENGTH,   /* after truncate(2) */
 	MESSAGE_UNDO, /* before a fork: nothing stays in swap, nor goes there */
 	MESSAGE_REDO, /* after it: it may */
-	MESSAGE_LEAVE,	 /* the pager moves out: it does nothing any more */
-	MESSAGE_STAY,	 /* after LEAVE: it does after all */
+	MESSAGE_LEAVE, /* the pager moves out: it does nothing any more, but if
+			    this fails */
+	MESSAGE_STAY,  /* after LEAVE: it does after all */
 	MESSAGE_ABANDON, /* after LEAVE: all is another pager's */
 	MESSAGE_STOP,
 	MESSAGE_RECORD, /* first touches into a journal, or no more */

@@ -15,18 +15,26 @@
 #include <unistd.h>
 
 #include "support.h"
+#include "sys.h"
 
-/* Runs @run in a child; its exit status, or 256 and the signal. */
-static int in_child(int (*run)(void *), void *arg)
+/* Its exit status, or 256 and the signal. */
+static int child_result(pid_t pid)
 {
-	pid_t pid = fork();
 	int status;
 
-	if (!pid)
-		_exit(run(arg));
 	ck_assert_int_gt(pid, 0);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+/* Runs @run in a child; what child_result says. */
+static int in_child(int (*run)(void *), void *arg)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(run(arg));
+	return child_result(pid);
 }
 
 struct shown {
@@ -238,6 +246,38 @@ static void read_x(void *self, struct wmap_io *io)
 	wmap_io_done(io, (int64_t)io->length);
 }
 
+static _Atomic bool refusing;
+static _Atomic unsigned refused;
+
+static long refuse_ioctls(long number)
+{
+	if (!refusing || number != SYS_ioctl)
+		return 0;
+	refused++;
+	return -ENOMEM;
+}
+
+START_TEST(a_pager_that_fails_to_leave_goes_on)
+{
+	int fd = file_with(3, PAGES(4));
+	char *at;
+	pid_t pid;
+
+	sys_hook = refuse_ioctls;
+	at = memory_map(PAGES(4), READ_WRITE, WMAP_SHARED, fd, 0);
+	ck_assert(pattern_holds(at, PAGE, 3, 0));
+	refusing = true;
+	pid = fork();
+	refusing = false;
+	if (!pid)
+		_exit(touches(at));
+	ck_assert_uint_ge(refused, 1);
+	ck_assert_int_eq(child_result(pid), SIGSEGV);
+	ck_assert(pattern_holds(at + PAGES(2), PAGE, 3, PAGES(2)));
+	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
+}
+END_TEST
+
 START_TEST(a_store_of_the_program_stays_with_it)
 {
 	struct wmap_store_ops ops = { .size = sizeof(ops), .read = read_x };
@@ -286,6 +326,7 @@ int main(void)
 	/* Another process can give SIGBUS by poison only. */
 	if (!facts_possible(WMAP_FEATURE_POISON))
 		return facts_run(facts);
+	tcase_add_test(facts, a_pager_that_fails_to_leave_goes_on);
 	tcase_add_test(facts, a_child_has_what_its_parent_mapped);
 	tcase_add_test(facts, a_grandchild_too);
 	tcase_add_test(facts, a_child_counts_what_its_parent_had_loaded);
