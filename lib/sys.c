@@ -86,13 +86,15 @@ static int open_device(void)
 
 static int open_raw(bool *kernel_faults)
 {
-	int uffd = open_device();
+	int uffd = -EPERM;
 
 	*kernel_faults = true;
-	if (uffd >= 0 || uffd == -EMFILE || uffd == -ENFILE)
-		return uffd;
+	/* First: to open the device takes a fork's child as long again. */
 	if (!sys_without("kernel_faults"))
 		uffd = (int)sys_call(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (uffd >= 0 || uffd == -EMFILE || uffd == -ENFILE)
+		return uffd;
+	uffd = open_device();
 	if (uffd >= 0 || uffd == -EMFILE || uffd == -ENFILE)
 		return uffd;
 	*kernel_faults = false;

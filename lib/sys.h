@@ -88,8 +88,8 @@ struct sys_cachestat {
 bool sys_without(const char *feature);
 
 /*
- * A userfaultfd with every feature that this kernel has and that we use, from
- * /dev/userfaultfd, else the system call, else for user-mode faults only.
+ * A userfaultfd with every feature that this kernel has and that we use, by the
+ * system call, else from /dev/userfaultfd, else for user-mode faults only.
  * *@features: WMAP_FEATURE_* without IO_URING.
  * -EPERM: no privilege; -ENOSYS: the kernel lacks what we cannot do without.
  */
