@@ -217,3 +217,10 @@ void follow_ahead(struct follow *follow, uint64_t pages)
 	if (follow->following && follow->ahead > PERIOD)
 		let_go(follow);
 }
+
+void follow_none(struct follow *follow)
+{
+	if (follow->following)
+		let_go(follow);
+	follow->n = follow->others = follow->ahead = 0;
+}

@@ -15,6 +15,7 @@
  *                        for twice as long
  *                        follow_ahead(): there is work that nobody sleeps for,
  *                        and that the program can run beside
+ *                        follow_none(): a process forks
  *
  * While it is free the pager may run wherever it was allowed to. Who changes the
  * CPUs of the pager's thread, or of the program, while it follows has the last
@@ -58,5 +59,8 @@ void follow_fault(struct follow *follow, uint32_t process, uint32_t thread);
 
 /* @pages are brought that nobody sleeps for. */
 void follow_ahead(struct follow *follow, uint64_t pages);
+
+/* A process forks: what the pager does for that its processes run beside. */
+void follow_none(struct follow *follow);
 
 #endif

@@ -632,6 +632,7 @@ static void do_fork(struct conn *conn, int fd, const uint64_t *token,
 	struct conn *child = NULL;
 	int error = conn->session ? check_end(fd) : -EPROTO;
 
+	follow_none(&conn->server->pager->follow);
 	if (error || (again && is_forked(conn->server, fd)))
 		close(fd);
 	else
