@@ -252,7 +252,7 @@ static void move_out(int in_swap)
 	if (!error) {
 		atomic_store_explicit(&hints, new_hints, memory_order_release);
 		atomic_store_explicit(&way, REMOTE, memory_order_release);
-		guard_start(true);
+		guard_start();
 	} else {
 		log_line("fork: the pager cannot move out (errno %d), the "
 			 "child inherits no mapping",
@@ -321,7 +321,7 @@ static int start_remote(const char *address)
 	}
 	atomic_store_explicit(&hints, new_hints, memory_order_release);
 	atomic_store_explicit(&way, REMOTE, memory_order_release);
-	guard_start(true);
+	guard_start();
 	return 0;
 }
 

@@ -10,7 +10,7 @@
  *
  *   client   its uffd (were wmapd's the last, its death would give sleepers
  *            zeros), its connections; its guard: duplicates of what its mappings
- *            show (guard.h). A child has a guard of its own after 7
+ *            show (guard.h). A child has a guard of its own soon after 7
  *   wmapd    each client's uffd; the other ends of the connections; each
  *            object's memfd and file; the ledger
  *   keeper   duplicates of all that wmapd holds, for its successor
@@ -66,9 +66,11 @@
  *      kept; C, who waits for its pieces, asks again itself
  *   *  so is its keeper, before 7: likewise, but P's guard finds another first;
  *      if P is killed, too, c is hung up, and C has none of our mappings
- *   7  so is its keeper, when P has its answer, and before ATTACH is read: with
- *      c it is gone. C's guard has nothing to hand over: what is not in memory
- *      is SIGBUS in C
+ *   7  so is its keeper, when P has its answer: c is hung up, what is in it is
+ *      lost. C's guard finds the wmapd that P's has found, and hands over the
+ *      uffd; P's, what C shows. If C is stopped meanwhile for longer than the
+ *      rescue waits (rescue.c), or P is killed, too, what is not in memory is
+ *      SIGBUS in C; so it is of more mappings than come at once
  *
  * Between 3 and 5 a raw clone by another thread inherits private mappings
  * unregistered: pages that it was not shown before are zeros there.
@@ -269,7 +271,7 @@ static void attach(void)
 		error = remote_attach_child(client_uffd());
 	keep_back();
 	if (!error) {
-		guard_start(false); /* whoever forks often waits for us */
+		guard_start_late();
 		return;
 	}
 	log_none(error);

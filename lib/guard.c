@@ -25,6 +25,7 @@
 #include "wire.h"
 
 #define PATIENCE   30000000000ull /* ns, until another wmapd serves */
+#define DELAY_MS   20		  /* of a fork's child: many are gone by then */
 #define PAUSE_MS   5
 #define LOOK_MS	   100 /* whether other threads are there */
 #define STACK_SIZE ((size_t)512 << 10)
@@ -36,9 +37,10 @@ static struct {
 	_Atomic int state;
 	_Atomic uint32_t round; /* a futex: changes with each end of ORPHANED */
 	_Atomic bool stopping;
-	_Atomic bool watching; /* the main thread has ended */
-	_Atomic bool woken;    /* and had us hung up on, to say so */
-	bool started;	       /* by who starts and stops: there is a */
+	_Atomic uint32_t hurry; /* a futex: a delayed one is needed now */
+	_Atomic bool watching;	/* the main thread has ended */
+	_Atomic bool woken;	/* and had us hung up on, to say so */
+	bool started;		/* by who starts and stops: there is a */
 	pthread_t thread;
 	void *stack; /* a child has the memory of its parent's guard, too */
 } guard;
@@ -254,20 +256,24 @@ static void turn_to(enum state state)
 	sys_call(SYS_futex, &guard.round, FUTEX_WAKE_PRIVATE, INT_MAX);
 }
 
-/* The answer to GUARD: where to begin. */
+/* The answer to GUARD: where to begin. Where there is no room for its descriptors
+   others will have to begin. */
 static void take_up(struct heard *heard)
 {
 	int *const places[] = { &mine.mirror, &mine.hints, &mine.uffd };
+	bool all = heard->n_fds == lengthof(places);
 
-	if (heard->n_fds != lengthof(places))
-		return;
-	for (size_t i = 0; i < lengthof(places); i++) {
+	for (size_t i = 0; i < lengthof(places) && all; i++) {
 		close_fd(places[i]);
 		*places[i] = heard->fds[i];
 	}
+	if (all)
+		heard->n_fds = 0;
+	else
+		log_line("no descriptors can be had for what another wmapd "
+			 "would need of this process");
 	if (guard.state == STARTING)
 		turn_to(GUARDING);
-	heard->n_fds = 0;
 	mine.id = heard->reply.args[0];
 	mine.turn++;
 }
@@ -549,10 +555,13 @@ static int be_orphaned(void)
 	return -1;
 }
 
-/* The first connection, or the next to a wmapd that lives. One that dies before
-   its keeper knows of a connection takes it along. It may be out of memory for our
-   ATTACH (-EAGAIN), give nothing to this user (-EPERM: then this thread is but its
-   agent), or not know him (-EPROTO: the process had another one before). */
+/*
+ * The first connection, or the next to a wmapd that lives. One that dies before
+ * its keeper knows of a connection takes it along. It may be out of memory for our
+ * ATTACH (-EAGAIN), or give nothing to this user (-EPERM: then this thread is but
+ * its agent). If it does not know us (-EPROTO), who served us is dead, and this one
+ * has to be handed what we have.
+ */
 static int begin(void)
 {
 	int error = 0, fd;
@@ -567,6 +576,8 @@ static int begin(void)
 		if (is_taken(error) && !guard.stopping)
 			return fd;
 		close_fd(&fd);
+		if (error == -EPROTO && !guard.stopping)
+			return be_orphaned();
 		if (error == -EAGAIN)
 			pause_for(PAUSE_MS);
 	} while ((error == -ENOTCONN || error == -EAGAIN) && !guard.stopping);
@@ -582,12 +593,28 @@ static int begin_again(void)
 	return guard.state == NONE ? -1 : be_orphaned();
 }
 
+static void linger(void)
+{
+	struct timespec delay = { .tv_nsec = DELAY_MS * 1000000 };
+
+	sys_call(SYS_futex, &guard.hurry, FUTEX_WAIT_PRIVATE, 0, &delay);
+}
+
+static void hurry(void)
+{
+	guard.hurry = 1;
+	sys_call(SYS_futex, &guard.hurry, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
 static void *run(void *unused)
 {
 	sigset_t all;
 	int fd = -1;
 
 	(void)unused;
+	linger();
+	if (guard.stopping)
+		return NULL;
 	/* But those that glibc has for itself: setuid(2) is for all threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
@@ -618,6 +645,7 @@ static void forget(void)
 	mine.starts = 0;
 }
 
+/* A fork's child has it from its parent. */
 static void prepare(void)
 {
 	const char *policy = getenv("WMAP_ORPHAN");
@@ -674,11 +702,10 @@ static void wait_until_it_guards(void)
 	}
 }
 
-void guard_start(bool wait)
+static int start(void)
 {
 	int error;
 
-	prepare();
 	guard.stopping = guard.watching = guard.woken = false;
 	guard.state = STARTING;
 	pthread_setspecific(
@@ -686,13 +713,26 @@ void guard_start(bool wait)
 		sys_call(SYS_gettid) == sys_call(SYS_getpid) ? &guard : NULL);
 	error = start_thread();
 	guard.started = !error;
-	if (!error && wait)
-		wait_until_it_guards();
 	if (!error)
-		return;
+		return 0;
 	guard.state = NONE;
 	log_line("no thread can be had that would find another wmapd: %s",
 		 strerrordesc_np(error));
+	return -error;
+}
+
+void guard_start(void)
+{
+	prepare();
+	guard.hurry = 1;
+	if (!start())
+		wait_until_it_guards();
+}
+
+void guard_start_late(void)
+{
+	guard.hurry = 0;
+	start();
 }
 
 void guard_stop(void)
@@ -700,6 +740,7 @@ void guard_stop(void)
 	if (!guard.started)
 		return;
 	guard.stopping = true;
+	hurry();
 	remote_unguard();
 	pthread_join(guard.thread, NULL);
 	guard.started = false;
@@ -725,6 +766,7 @@ bool guard_searches(void)
 
 bool guard_wait(uint32_t round)
 {
+	hurry();
 	while (guard.round == round) {
 		if (guard.state == NONE || guard.state == LOST)
 			return false;

@@ -9,7 +9,7 @@
  * of what is mapped, and the records of what is mapped where (the ledger's mirror).
  * daemon/wmapd/rescue.c takes it; every sleeper is woken, and calls go on.
  *
- *   NONE     -> STARTING   guard_start()
+ *   NONE     -> STARTING   guard_start(), guard_start_late()
  *   STARTING -> GUARDING   wmapd gives it KEEP and DROP (wire.h) from now on
  *   GUARDING -> ORPHANED   hung up: nobody has the other end any more
  *   ORPHANED -> GUARDING   handed over: calls that wait are asked again
@@ -37,10 +37,14 @@
 
 /*
  * This process has just become wmapd's client. Without a thread for it (the log
- * tells) the process waits for ever if wmapd and its keeper die. Unless it is
- * waited for, it may take a moment until it has all that is shown.
+ * tells) the process waits for ever if wmapd and its keeper die. It has all that
+ * is shown from now on.
  */
-void guard_start(bool wait);
+void guard_start(void);
+
+/* This is a fork's child, of a process that has one. Many end or exec at once: it
+   takes a moment until it has anything. */
+void guard_start_late(void);
 
 /* Before the client hangs up. */
 void guard_stop(void);

@@ -19,7 +19,8 @@
  * killed between two stores can leave.
  *
  * A mirror of it, in a memfd that nobody but the pager can write to, is for the
- * guards of its clients (lib/guard.h): the same records, without the tokens.
+ * guards of its clients (lib/guard.h): the same records, without the tokens but
+ * those of forks under way.
  *
  * A pager thread has no ledger (NULL): it dies with its process, and all calls do
  * nothing.

@@ -888,7 +888,8 @@ int remote_inherited(int (*place)(const struct wire_piece *, int))
 	return error;
 }
 
-/* It stays in the socket until wmapd, or a successor, has done it. */
+/* It stays in the socket until wmapd, or a successor, has done it. Hung up on: the
+   guard does it. */
 int remote_attach_child(int uffd)
 {
 	struct exchange exchange = {
@@ -898,6 +899,7 @@ int remote_attach_child(int uffd)
 		.fds = { uffd },
 		.n_fds = 1,
 	};
+	int error = begin(&connections[0], &exchange);
 
-	return begin(&connections[0], &exchange);
+	return error == -ENOTCONN ? 0 : error;
 }

@@ -26,6 +26,8 @@
  * that it has forged could have changed what it is shown as well.
  *
  * Who does not come within PATIENCE, because it is stopped perhaps, is left out.
+ * A fork's child whose ATTACH was not heard has FORK_PATIENCE; its guard, which
+ * has no mirror, proves by the token who it is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +48,7 @@
 #define LOOK_AGAIN     5000000ull     /* ns */
 #define PATIENCE       10000000000ull /* of those who have come, for the others */
 #define FIRST_PATIENCE 3000000000ull /* for anybody to come */
+#define FORK_PATIENCE  1000000000ull /* for a fork's child that may be there */
 
 /* A guard that hands over. */
 struct comer {
@@ -113,12 +116,31 @@ static struct record *find_record(const struct rescue *rescue,
 	return NULL;
 }
 
+static bool is_embryo(const struct record *record)
+{
+	return record->kind == RECORD_SPACE &&
+	       !(record->bits & RECORD_ATTACHED) &&
+	       record->of_space.uid == geteuid();
+}
+
 static struct record *find_process(const struct rescue *rescue, pid_t pid)
 {
 	for (size_t i = 0; i < rescue->n; i++)
 		if (rescue->records[i].kind == RECORD_SPACE &&
 		    rescue->records[i].bits & RECORD_ATTACHED &&
 		    (pid_t)rescue->records[i].of_space.pid == pid)
+			return &rescue->records[i];
+	return NULL;
+}
+
+/* A fork's, whose child has not been heard: it knows the token. */
+static struct record *find_embryo(const struct rescue *rescue,
+				  const uint64_t token[2])
+{
+	for (size_t i = 0; i < rescue->n; i++)
+		if (is_embryo(&rescue->records[i]) &&
+		    !memcmp(rescue->records[i].of_space.token, token,
+			    2 * sizeof(*token)))
 			return &rescue->records[i];
 	return NULL;
 }
@@ -242,6 +264,8 @@ static bool is_awaited(const struct rescue *rescue, const struct record *space)
 {
 	const struct comer *comer = comer_of(rescue, space);
 
+	if (is_embryo(space))
+		return time_now() < rescue->until - PATIENCE + FORK_PATIENCE;
 	return space->kind == RECORD_SPACE && space->bits & RECORD_ATTACHED &&
 	       space->of_space.uid == geteuid() && !(comer && comer->handed) &&
 	       lives((pid_t)space->of_space.pid);
@@ -347,13 +371,17 @@ static void look(struct timer *timer)
 
 /* ---- Requests -------------------------------------------------------------------- */
 
+static bool serves(const struct server *server)
+{
+	return !ledger_is_empty(server->ledger) ||
+	       !list_empty(&server->sessions);
+}
+
 static int begin(struct server *server, int mirror)
 {
 	struct rescue *rescue = &server->rescue;
-	int error = -EBUSY;
+	int error = serves(server) ? -EBUSY : read_records(rescue, mirror);
 
-	if (ledger_is_empty(server->ledger) && list_empty(&server->sessions))
-		error = read_records(rescue, mirror);
 	if (error)
 		return error;
 	rescue->going = true;
@@ -371,6 +399,19 @@ static bool same_file(int one, int other)
 	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/* As if its ATTACH had been heard. */
+static struct record *born(const struct rescue *rescue, const uint64_t token[2],
+			   pid_t pid)
+{
+	struct record *space = find_embryo(rescue, token);
+
+	if (space) {
+		space->bits |= RECORD_ATTACHED;
+		space->of_space.pid = (uint32_t)pid;
+	}
+	return space;
+}
+
 /* Takes what it wants of @fds, which are -1 then. */
 static int come(struct conn *conn, const struct wire_request *request, int *fds,
 		unsigned n_fds)
@@ -383,7 +424,7 @@ static int come(struct conn *conn, const struct wire_request *request, int *fds,
 	if (conn->uid != geteuid() || conn->session || conn->comer)
 		return -EPERM;
 	if (!rescue->going && n_fds == 1)
-		return -EAGAIN;
+		return serves(conn->server) ? -EBUSY : -EAGAIN;
 	if (!rescue->going) {
 		error = begin(conn->server, fds[1]);
 		if (error)
@@ -397,6 +438,8 @@ static int come(struct conn *conn, const struct wire_request *request, int *fds,
 	space = n_fds == 3 ?
 			find_record(rescue, RECORD_SPACE, request->args[0]) :
 			find_process(rescue, conn->pid);
+	if (!space && n_fds == 1)
+		space = born(rescue, &request->args[1], conn->pid);
 	if (!space || (pid_t)space->of_space.pid != conn->pid ||
 	    comer_of(rescue, space))
 		return -ESRCH;

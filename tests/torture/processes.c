@@ -43,6 +43,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -852,11 +853,13 @@ static unsigned descriptors(void)
 	return all;
 }
 
-/* The fewest within two seconds: mappings and children come and go. */
+/* The fewest within two seconds: mappings and children come and go. A guard comes a
+   moment after its process. */
 static unsigned least_descriptors(void)
 {
-	unsigned least = descriptors();
+	unsigned least = UINT_MAX;
 
+	process_sleep_ms(500);
 	for (int i = 0; i < 40; i++) {
 		process_sleep_ms(50);
 		least = (unsigned)(descriptors() < least ? descriptors() :

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wmapd and its keeper are killed together, in the middle of a fork
+ *
+ * The guards find another one (lib/guard.h): parent and child have their data
+ * there, and nobody sleeps for ever. When they die is settled by a stop, not by a
+ * time: wmapd is stopped before it can read what is sent to it, and the child
+ * waits in front of the system call that opens its uffd.
+ */
+#include "support.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+#define SEED 7
+
+static pid_t parent, wmapd, keeper;
+static char address[128];
+
+/* ---- Who is killed --------------------------------------------------------------- */
+
+/* Its only one, or 0. */
+static pid_t child_of(pid_t pid)
+{
+	char path[64];
+	int number = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid,
+		 (int)pid);
+	file = fopen(path, "re");
+	if (file && fscanf(file, "%d", &number) != 1)
+		number = 0;
+	if (file)
+		fclose(file);
+	return number;
+}
+
+/* Where we are connected to, as the keeper was told. */
+static void find_address(void)
+{
+	for (int fd = 3; fd < 64; fd++) {
+		struct sockaddr_un peer = { 0 };
+		socklen_t size = sizeof(peer);
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &size) ||
+		    strncmp(peer.sun_path + 1, "wmap-", 5) != 0)
+			continue;
+		snprintf(address, sizeof(address), "@%.100s",
+			 peer.sun_path + 1);
+		return;
+	}
+}
+
+static bool was_told_address(const char *pid)
+{
+	char path[300], line[512];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%.200s/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd >= 0 ? read(fd, line, sizeof(line)) : -1;
+	if (fd >= 0)
+		close(fd);
+	return n > 0 && memmem(line, (size_t)n, address, strlen(address));
+}
+
+static pid_t find_keeper(void)
+{
+	DIR *all = opendir("/proc");
+	struct dirent *one;
+	pid_t found = 0;
+
+	ck_assert_ptr_nonnull(all);
+	while (!found && (one = readdir(all)))
+		if (was_told_address(one->d_name))
+			found = atoi(one->d_name);
+	closedir(all);
+	return found;
+}
+
+static void begin(void)
+{
+	parent = getpid();
+	ck_assert_int_eq(wmap_pager_set("private"), 0);
+	ck_assert_int_eq(wmap_start(NULL), 0);
+	find_address();
+	ck_assert_str_ne(address, "");
+	keeper = find_keeper();
+	ck_assert_int_gt(keeper, 0);
+	wmapd = child_of(keeper);
+	ck_assert_int_gt(wmapd, 0);
+}
+
+static void kill_both(void)
+{
+	kill(keeper, SIGKILL);
+	kill(wmapd, SIGKILL);
+}
+
+static bool is_stopped(void *pid)
+{
+	char path[64], line[256] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)*(pid_t *)pid);
+	file = fopen(path, "re");
+	if (file && !fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	if (file)
+		fclose(file);
+	return strstr(line, ") T ") != NULL;
+}
+
+static void stop_wmapd(void)
+{
+	kill(wmapd, SIGSTOP);
+	ck_assert(process_wait(is_stopped, &wmapd, 10));
+}
+
+/* ---- Where the child is ----------------------------------------------------------- */
+
+static int told[2], awaited[2]; /* pipes: to the child, and from it */
+static void (*at_uffd)(void);	/* what the child does before it opens it */
+
+static long hook(long number)
+{
+	void (*run)(void) = at_uffd;
+
+	if (number == SYS_userfaultfd && run && getpid() != parent) {
+		at_uffd = NULL;
+		run();
+	}
+	return 0;
+}
+
+static void tell(const int *pipe)
+{
+	if (write(pipe[1], "x", 1) != 1)
+		_exit(9);
+}
+
+static void await(const int *pipe)
+{
+	char byte;
+
+	if (read(pipe[0], &byte, 1) != 1)
+		_exit(8);
+}
+
+static void wait_there(void)
+{
+	await(told);
+}
+
+static void hook_child(void (*run)(void))
+{
+	ck_assert_int_eq(pipe(told), 0);
+	ck_assert_int_eq(pipe(awaited), 0);
+	at_uffd = run;
+	sys_hook = hook;
+}
+
+/* ---- What both have ---------------------------------------------------------------- */
+
+struct shown {
+	char *file, *zeros, *private;
+	int fd;
+};
+
+/* Of each, page 1 is stored to; nobody has touched the others. */
+static struct shown show(void)
+{
+	struct shown s = { .fd = file_with(SEED, PAGES(16)) };
+
+	s.file = memory_map(PAGES(16), READ_WRITE, WMAP_SHARED, s.fd, 0);
+	s.private = memory_map(PAGES(16), READ_WRITE, WMAP_PRIVATE, s.fd, 0);
+	s.zeros = memory_map(PAGES(16), READ_WRITE,
+			     WMAP_SHARED | WMAP_ANONYMOUS, -1, 0);
+	s.file[PAGES(1)] = 'f';
+	s.private[PAGES(1)] = 'p';
+	s.zeros[PAGES(1)] = 'z';
+	return s;
+}
+
+/* Page @n is one that nobody has touched. */
+static int sees(const struct shown *s, size_t n)
+{
+	if (s->file[PAGES(1)] != 'f' || s->zeros[PAGES(1)] != 'z' ||
+	    s->private[PAGES(1)] != 'p')
+		return 1;
+	if (!pattern_holds(s->file + PAGES(n), PAGE, SEED, PAGES(n)) ||
+	    !pattern_holds(s->private + PAGES(n), PAGE, SEED, PAGES(n)) ||
+	    !pattern_zeros(s->zeros + PAGES(n), PAGE))
+		return 2;
+	return 0;
+}
+
+/* The child's part: it sees, stores, and has its calls answered. */
+static int lives(const struct shown *s)
+{
+	int wrong = sees(s, 2);
+
+	s->file[PAGES(3)] = 'F';
+	s->zeros[PAGES(3)] = 'Z';
+	if (!wrong && wmap_sync(s->file, PAGES(16), WMAP_SYNC_WAIT) != 0)
+		wrong = 3;
+	return wrong;
+}
+
+static int status_of(pid_t pid)
+{
+	int status;
+
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void both_have_all(const struct shown *s, pid_t child)
+{
+	ck_assert_int_eq(sees(s, 4), 0);
+	ck_assert_int_eq(status_of(child), 0);
+	ck_assert_int_eq(s->file[PAGES(3)], 'F');
+	ck_assert_int_eq(s->zeros[PAGES(3)], 'Z');
+	ck_assert_int_eq(wmap_unmap(s->file, PAGES(16)), 0);
+	ck_assert(file_has(s->fd, PAGES(1), "f", 1));
+	ck_assert(file_has(s->fd, PAGES(3), "F", 1));
+}
+
+/* ---- Moments ------------------------------------------------------------------------ */
+
+START_TEST(before_wmapd_has_heard_of_the_fork)
+{
+	struct shown s;
+	pid_t child;
+
+	hook_child(kill_both);
+	begin();
+	s = show();
+	/* A private one is waited for before the kernel forks. */
+	ck_assert_int_eq(wmap_unmap(s.private, PAGES(16)), 0);
+	s.private = s.file;
+	s.private[PAGES(1)] = 'f';
+	stop_wmapd();
+	child = fork();
+	if (!child)
+		_exit(s.file[PAGES(1)] != 'f' || s.zeros[PAGES(1)] != 'z' ||
+		      !pattern_holds(s.file + PAGES(2), PAGE, SEED, PAGES(2)));
+	ck_assert_int_eq(status_of(child), 0);
+	ck_assert(pattern_holds(s.file + PAGES(4), PAGE, SEED, PAGES(4)));
+	ck_assert_int_eq(s.zeros[PAGES(1)], 'z');
+	ck_assert_int_eq(wmap_unmap(s.file, PAGES(16)), 0);
+	ck_assert(file_has(s.fd, PAGES(1), "f", 1));
+}
+END_TEST
+
+START_TEST(before_the_child_has_attached)
+{
+	struct shown s;
+	pid_t child;
+
+	hook_child(wait_there);
+	begin();
+	s = show();
+	child = fork();
+	if (!child)
+		_exit(lives(&s));
+	kill_both();
+	tell(told);
+	both_have_all(&s, child);
+}
+END_TEST
+
+START_TEST(before_that_is_heard)
+{
+	struct shown s;
+	pid_t child;
+
+	hook_child(wait_there);
+	begin();
+	s = show();
+	child = fork();
+	if (!child) {
+		tell(awaited);
+		_exit(lives(&s));
+	}
+	stop_wmapd();
+	tell(told);
+	await(awaited);
+	kill_both();
+	both_have_all(&s, child);
+}
+END_TEST
+
+/* Who is stopped for so long is not waited for, and must not hang. */
+START_TEST(while_the_child_is_away)
+{
+	struct shown s;
+	int status;
+	pid_t child;
+
+	hook_child(wait_there);
+	begin();
+	s = show();
+	child = fork();
+	if (!child) {
+		signal(SIGBUS, SIG_DFL);
+		_exit(lives(&s));
+	}
+	kill_both();
+	ck_assert_int_eq(sees(&s, 4), 0);
+	tell(told);
+	status = status_of(child);
+	ck_assert(!status ||
+		  (WIFSIGNALED(status) && (WTERMSIG(status) == SIGBUS ||
+					   WTERMSIG(status) == SIGSEGV)));
+	ck_assert_int_eq(sees(&s, 5), 0);
+}
+END_TEST
+
+/* ---- A guard that has nothing --------------------------------------------------------- */
+
+/* The uffd and the connection take two of three; what the guard is given does not
+   fit. */
+static int starts_with_few(void)
+{
+	struct rlimit three = { 3, 3 };
+
+	if (read(told[0], address, sizeof(address) - 1) <= 0)
+		return 8;
+	close_range(0, ~0u, 0);
+	return setrlimit(RLIMIT_NOFILE, &three) || wmap_pager_set(address) ||
+	       wmap_start(NULL);
+}
+
+START_TEST(who_has_no_room_for_it_does_not_wait_for_a_guard)
+{
+	pid_t child;
+
+	ck_assert_int_eq(pipe(told), 0);
+	child = fork();
+	if (!child)
+		_exit(starts_with_few());
+	begin();
+	dprintf(told[1], "%s", address);
+	ck_assert_int_eq(status_of(child), 0);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *facts = facts_case("both", 60);
+
+	if (!facts_possible(WMAP_FEATURE_POISON))
+		return facts_run(facts);
+	tcase_add_test(facts, before_wmapd_has_heard_of_the_fork);
+	tcase_add_test(facts, before_the_child_has_attached);
+	tcase_add_test(facts, before_that_is_heard);
+	tcase_add_test(facts, while_the_child_is_away);
+	tcase_add_test(facts, who_has_no_room_for_it_does_not_wait_for_a_guard);
+	return facts_run(facts);
+}
