@@ -36,6 +36,12 @@ def map_(address=AT, length=4 * PAGE, prot=3, flags=SHARED, offset=0, grain=1,
                   (prot, flags, offset, grain, deadline, growing, memory))
 
 
+def adopt_mapping(first=0, prot=3, flags=SHARED, grain=1, deadline=10**10,
+                  bits=3, number=1, memory=0):
+    return packet("ADOPT_MAPPING", AT, 4 * PAGE,
+                  (first, prot, flags, grain, deadline, bits, number, memory))
+
+
 def wire():
     yield "map-file", 1, map_()
     yield "map-anonymous", 0, map_(flags=SHARED | ANONYMOUS)
@@ -124,6 +130,16 @@ def wire():
     yield "adopt-object-file", 3, packet("ADOPT_OBJECT", 0, 0, (1,))
     yield "adopt-object-no-fd", 0, packet("ADOPT_OBJECT", 0, 0, (1,))
     yield "adopt-object-no-id", 2, packet("ADOPT_OBJECT")
+    yield "adopt-mapping", 1, adopt_mapping()
+    yield "adopt-mapping-no-fd", 0, adopt_mapping()
+    yield "adopt-mapping-plain", 1, adopt_mapping(number=0, flags=PRIVATE)
+    yield "adopt-mapping-both", 1, adopt_mapping(flags=SHARED | PRIVATE)
+    yield "adopt-mapping-grain", 1, adopt_mapping(grain=3)
+    yield "adopt-mapping-beyond", 1, adopt_mapping(first=1 << 36)
+    yield "adopt-mapping-prot", 1, adopt_mapping(prot=0x01000003)
+    yield "adopt-mapping-bits", 1, adopt_mapping(bits=0x1f)
+    yield "adopt-mapping-memory", 1, adopt_mapping(memory=1 << 20)
+    yield "adopt-mapping-memory-small", 1, adopt_mapping(memory=4096)
     yield "mappings", 0, packet("MAPPINGS", AT, 0, (1,))
     yield "mappings-beyond", 0, packet("MAPPINGS", 1 << 47, 0, (1,))
     yield "replace", 0, packet("REPLACE")
