@@ -18,6 +18,7 @@ struct account {
 	uint32_t uid;
 	unsigned n_sessions, n_conns;
 	size_t n_mappings, n_objects;
+	size_t n_ranges;    /* of lists to be prefetched */
 	unsigned n_sharing; /* sessions with mappings: they share its due */
 	size_t sessions_max, conns_max, mappings_max, objects_max;
 };

@@ -296,40 +296,17 @@ int wmap_mapping_bound(void *addr, size_t bytes)
 	return api_result(error == -ESRCH ? -ENOENT : error);
 }
 
-/* Where the pager is another process: as advice, one by one. */
-static int advise_all(const struct wmap_range *ranges, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint64_t start = page_down((uint64_t)ranges[i].addr);
-		uint64_t end = (uint64_t)ranges[i].addr + ranges[i].length;
-
-		wmap_advise((void *)start, end - start, WMAP_ADVICE_WILLNEED);
-	}
-	return 0;
-}
-
-static int check_ranges(const struct wmap_range *ranges, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (ranges[i].length > PTRDIFF_MAX ||
-		    (uint64_t)ranges[i].addr > UINT64_MAX / 2)
-			return -EINVAL;
-	return 0;
-}
-
 static int prefetch(struct message *message)
 {
 	struct wmap_range *ranges = message->prefetch.ranges;
 	size_t n = message->prefetch.n;
-	int error = check_ranges(ranges, n);
+	int error = message_check_ranges(ranges, n);
 
 	if (!error)
 		error = client_call(message);
-	if (error == -EOPNOTSUPP)
-		advise_all(ranges, n);
 	if (error)
 		mem_free(ranges, n * sizeof(*ranges));
-	return error == -EOPNOTSUPP || error == -ESRCH ? 0 : error;
+	return error == -ESRCH ? 0 : error;
 }
 
 int64_t wmap_prefetch(const struct wmap_range *ranges, size_t n)
@@ -361,7 +338,7 @@ static int prefetch_end(int64_t id, bool cancel)
 	};
 	int error = client_call(&message);
 
-	return api_result(error == -ESRCH || error == -EOPNOTSUPP ? 0 : error);
+	return api_result(error == -ESRCH ? 0 : error);
 }
 
 int wmap_prefetch_wait(int64_t id)

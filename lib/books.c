@@ -72,6 +72,15 @@ static void swap(struct message *message)
 	message_answer(message, error);
 }
 
+int message_check_ranges(const struct wmap_range *ranges, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ranges[i].length > PTRDIFF_MAX ||
+		    (uint64_t)ranges[i].addr > UINT64_MAX / 2)
+			return -EINVAL;
+	return 0;
+}
+
 static void prefetch(struct message *message)
 {
 	message_answer(message,

@@ -142,9 +142,7 @@ void client_inside(void)
 
 /* What has no form on a socket. */
 #define THREADS_ONLY \
-	(1u << MESSAGE_SWAP | 1u << MESSAGE_PREFETCH | \
-	 1u << MESSAGE_PREFETCH_WAIT | 1u << MESSAGE_RECORD | \
-	 1u << MESSAGE_REPLAY)
+	(1u << MESSAGE_SWAP | 1u << MESSAGE_RECORD | 1u << MESSAGE_REPLAY)
 
 static int call(enum way by, struct message *message)
 {

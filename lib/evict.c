@@ -30,8 +30,8 @@
 #include "sys.h"
 #include "window.h"
 
-#define SLICE	    128		 /* pages evicted at one go in the background */
-#define LOOKS_MAX   64		 /* at windows in which all is used, at one go */
+#define SLICE	    128 /* pages evicted at one go in the background */
+#define LOOKS_MAX   64	/* at windows in which all is used, at one go */
 #define AGAIN_AFTER 100000000ull /* ns */
 
 /* ---- What is used -----------------------------------------------------------*/

@@ -164,4 +164,7 @@ struct message {
 	};
 };
 
+/* Of a list: does a range wrap? 0 or -EINVAL. */
+int message_check_ranges(const struct wmap_range *ranges, size_t n);
+
 #endif

@@ -103,7 +103,8 @@ void fault_resolve(struct pager *pager, struct fault fault);
 /* Wake all that were held while a mapping was closing; they look again. */
 void faults_release(struct mapping *mapping);
 
-/* Bring what is absent of [start, end) of the space, in the background. */
+/* Bring what is absent of the ranges, in the background. They are taken over on
+   success. -ENOMEM. */
 int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
 		   bool hint, uint64_t *id);
 

@@ -15,6 +15,7 @@
  * Who waits for one waits until nothing that was asked for is on its way any
  * more, and it is not RUNNING.
  */
+#include "account.h"
 #include "copies.h"
 #include "fill.h"
 #include "mem.h"
@@ -23,7 +24,8 @@
 struct prefetch {
 	struct list link; /* pager.prefetches */
 	struct pager *pager;
-	struct space *space; /* NULL: it went */
+	struct space *space;	 /* NULL: it went */
+	struct account *account; /* its user's, or NULL */
 	uint64_t id;
 	struct wmap_range *ranges; /* ours */
 	size_t n, i;
@@ -42,9 +44,12 @@ struct prefetch {
 	struct post *waiters; /* of messages */
 };
 
-#define PREFETCHES 48  /* reads under way at a time */
-#define TOGETHER   64  /* pages of one read, at most */
-#define WINDOW_MIN 128 /* pages between a replay's marks … */
+#define PREFETCHES 48	/* reads under way at a time */
+#define STEPS	   256	/* of one list, until others have their turn */
+#define LOOKED_AT  4096 /* pages in one of them */
+#define RANGES_MAX ((size_t)1 << 20) /* of one user's processes */
+#define TOGETHER   64		     /* pages of one read, at most */
+#define WINDOW_MIN 128		     /* pages between a replay's marks … */
 #define WINDOW_MAX 16384
 #define PART_MAX   1024 /* entries that are sorted together */
 #define HITS	   4	/* more than other faults: it goes past a mark */
@@ -85,6 +90,9 @@ static void look_after(struct prefetch *prefetch)
 	if (!prefetch->ended || prefetch->marks)
 		return;
 	list_del(&prefetch->link);
+	if (prefetch->account)
+		prefetch->account->n_ranges -= prefetch->n;
+	account_put(prefetch->account);
 	mem_free(prefetch->ranges, prefetch->n * sizeof(*prefetch->ranges));
 	mem_free(prefetch, sizeof(*prefetch));
 }
@@ -111,10 +119,16 @@ static struct prefetch *create(struct space *space, struct wmap_range *ranges,
 int prefetch_start(struct space *space, struct wmap_range *ranges, size_t n,
 		   bool hint, uint64_t *id)
 {
-	struct prefetch *prefetch = create(space, ranges, n);
+	struct account *account = space->account;
+	struct prefetch *prefetch = NULL;
 
+	if (!account || account->n_ranges + n <= RANGES_MAX)
+		prefetch = create(space, ranges, n);
 	if (!prefetch)
 		return -ENOMEM;
+	prefetch->account = account_get(account);
+	if (account)
+		account->n_ranges += n;
 	prefetch->hint = hint;
 	*id = prefetch->id;
 	prefetch_pump(space->pager);
@@ -211,15 +225,18 @@ static bool read_run(struct prefetch *prefetch, struct mapping *mapping,
 }
 
 /* The next run of absent pages of one source at or after *@index, below @end.
-   False: there is none. */
+   False: there is none so far. */
 static bool next_absent(const struct mapping *mapping, uint64_t *index,
 			uint64_t end, uint64_t *count)
 {
 	const struct object *source = NULL;
-	uint64_t n = 0;
+	uint64_t n = 0, last = *index + LOOKED_AT;
 
-	while (*index < end && !(source = mapping_reads(mapping, *index)))
+	while (*index < end && *index < last &&
+	       !(source = mapping_reads(mapping, *index)))
 		++*index;
+	if (*index == last)
+		return false;
 	while (*index + n < end && n < TOGETHER &&
 	       mapping_reads(mapping, *index + n) == source)
 		n++;
@@ -266,7 +283,7 @@ static uint64_t end_of(const struct mapping *mapping, uint64_t end)
 /* One read more; false: not now, or at the end. */
 static bool step(struct prefetch *prefetch)
 {
-	uint64_t end = 0, index, count, most;
+	uint64_t end = 0, index, last, count, most;
 	struct mapping *mapping;
 	bool held;
 
@@ -281,8 +298,11 @@ static bool step(struct prefetch *prefetch)
 		return false;
 	}
 	index = mapping_page(mapping, prefetch->next);
-	if (!next_absent(mapping, &index, end_of(mapping, end), &count)) {
-		prefetch->next = min_u64(end, mapping->end);
+	last = end_of(mapping, end);
+	if (!next_absent(mapping, &index, last, &count)) {
+		prefetch->next = index < last ?
+					 mapping_address(mapping, index) :
+					 min_u64(end, mapping->end);
 		return true;
 	}
 	count = held ? 1 : min_u64(count, max_u64(most / 4, 1));
@@ -325,10 +345,14 @@ static bool is_hopeless(struct prefetch *prefetch)
 void prefetch_pump(struct pager *pager)
 {
 	list_for_each(prefetch, &pager->prefetches, struct prefetch, link) {
+		unsigned steps = 0;
+
 		while (!prefetch->ended && !is_paused(prefetch) &&
-		       pager->prefetching < PREFETCHES)
-			if (!step(prefetch))
-				break;
+		       pager->prefetching < PREFETCHES && steps < STEPS &&
+		       step(prefetch))
+			steps++;
+		if (steps == STEPS)
+			prefetch_pump_soon(pager);
 		prefetch->ended |= !prefetch->ended && !prefetch->pending &&
 				   is_hopeless(prefetch);
 		look_after(prefetch);

@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "io.h"
 #include "lock.h"
+#include "mem.h"
 #include "pager.h"
 #include "remote.h"
 #include "sys.h"
@@ -297,11 +298,36 @@ static void set_room(const struct message *message, struct exchange *exchange)
 	}
 }
 
-static void set_fds(const struct message *message, struct exchange *exchange)
+/* A list of ranges as memory, sealed as wmapd wants it; or a negative errno. */
+static int list_memory(const struct message *message)
+{
+	long size =
+		(long)(message->prefetch.n * sizeof(*message->prefetch.ranges));
+	int fd = (int)sys_call(SYS_memfd_create, "wmap-list",
+			       MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	long error = fd;
+
+	if (fd >= 0)
+		error = sys_call(SYS_pwrite64, fd, message->prefetch.ranges,
+				 size, 0);
+	if (error == size)
+		error = sys_call(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK);
+	else if (error >= 0)
+		error = -ENOMEM;
+	if (error && fd >= 0)
+		sys_call(SYS_close, fd);
+	return error ? (int)error : fd;
+}
+
+static void set_fds(const struct message *message, int list,
+		    struct exchange *exchange)
 {
 	int fd = -1;
 
 	switch (message->kind) {
+	case MESSAGE_PREFETCH:
+		fd = list;
+		break;
 	case MESSAGE_MAP:
 		fd = message->map.file;
 		break;
@@ -367,8 +393,9 @@ static int nothing_there(const struct message *message)
 	}
 }
 
+/* @list: of a PREFETCH, its memory. */
 static int call_by(struct connection *connection, struct message *message,
-		   bool again)
+		   int list, bool again)
 {
 	struct exchange exchange;
 	int n;
@@ -378,7 +405,7 @@ static int call_by(struct connection *connection, struct message *message,
 	wire_ask(message, &exchange.request);
 	exchange.request.flags = again ? WIRE_AGAIN : 0;
 	exchange.request.id = connection->id + 1;
-	set_fds(message, &exchange);
+	set_fds(message, list, &exchange);
 	set_room(message, &exchange);
 	if (!makes_sense(&exchange))
 		return nothing_there(message);
@@ -401,7 +428,7 @@ static bool leads_nowhere(int error)
 
 /* By one of the process's connections. -ENOTCONN: it, and another that was opened
    in its place perhaps, leads nowhere. */
-static int call_once(struct message *message, bool again)
+static int call_once(struct message *message, int list, bool again)
 {
 	struct connection *connection = take();
 	int error = connection->fd < 0 ? join(connection) : 0;
@@ -409,34 +436,57 @@ static int call_once(struct message *message, bool again)
 	if (leads_nowhere(error))
 		error = -ENOTCONN;
 	if (!error)
-		error = call_by(connection, message, again);
+		error = call_by(connection, message, list, again);
 	if (error == -ENOTCONN)
 		hang_up(connection);
 	release(connection);
 	return error;
 }
 
-/*
- * Hung up on, a call is made once more by another connection, and then when the
- * guard has found another wmapd.
- *
- * A signal handler that forks must not do so between a request and its answer:
- * in the child the connection is another one.
- */
-int remote_call(struct message *message)
+/* Hung up on, a call is made once more by another connection, and then when the
+   guard has found another wmapd. */
+static int call_until_answered(struct message *message, int list)
 {
 	uint32_t round = guard_round();
+	int error = call_once(message, list, false);
+
+	if (error == -ENOTCONN)
+		error = call_once(message, list, true);
+	while (error == -ENOTCONN && guard_wait(round)) {
+		round = guard_round();
+		error = call_once(message, list, true);
+	}
+	return error;
+}
+
+static int call_with_list(struct message *message)
+{
+	struct wmap_range *ranges = message->prefetch.ranges;
+	int error, list;
+
+	if (message->prefetch.n > WIRE_LIST)
+		return -EINVAL;
+	list = list_memory(message);
+	if (list < 0)
+		return list;
+	error = call_until_answered(message, list);
+	sys_call(SYS_close, list);
+	if (!error) /* wmapd has its own */
+		mem_free(ranges, message->prefetch.n * sizeof(*ranges));
+	return error;
+}
+
+/* A signal handler that forks must not do so between a request and its answer: in
+   the child the connection is another one. */
+int remote_call(struct message *message)
+{
 	uint64_t signals;
 	int error;
 
 	lock_signals_block(&signals);
-	error = call_once(message, false);
-	if (error == -ENOTCONN)
-		error = call_once(message, true);
-	while (error == -ENOTCONN && guard_wait(round)) {
-		round = guard_round();
-		error = call_once(message, true);
-	}
+	error = message->kind == MESSAGE_PREFETCH ?
+			call_with_list(message) :
+			call_until_answered(message, -1);
 	lock_signals_restore(signals);
 	/* It has its own now. */
 	if (message->kind == MESSAGE_MAP && message->map.file >= 0)

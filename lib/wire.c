@@ -135,6 +135,10 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 		       is_bool(args[1]);
 	case MESSAGE_PIN:
 		return is_range(address, length, true) && is_bool(args[0]);
+	case MESSAGE_PREFETCH:
+		return args[0] && args[0] <= WIRE_LIST;
+	case MESSAGE_PREFETCH_WAIT:
+		return is_bool(args[1]);
 	case MESSAGE_FILE_SYNC:
 	case MESSAGE_FILE_WRITING:
 	case MESSAGE_FILE_WRITTEN:
@@ -188,6 +192,7 @@ static unsigned fds_of(unsigned kind, unsigned n_fds)
 	case WIRE_FORK:
 	case WIRE_ATTACH:
 	case WIRE_ADOPT_MAPPING:
+	case MESSAGE_PREFETCH:
 	case MESSAGE_FILE_SYNC:
 	case MESSAGE_FILE_WRITING:
 	case MESSAGE_FILE_WRITTEN:
@@ -263,6 +268,13 @@ void wire_ask(const struct message *message, struct wire_request *request)
 	case MESSAGE_PIN:
 		args[0] = message->pin.pin;
 		break;
+	case MESSAGE_PREFETCH:
+		args[0] = message->prefetch.n;
+		break;
+	case MESSAGE_PREFETCH_WAIT:
+		args[0] = message->prefetch.id;
+		args[1] = message->prefetch.cancel;
+		break;
 	case MESSAGE_LIST:
 		args[0] = message->list.room;
 		args[1] = message->list.nearest;
@@ -329,6 +341,13 @@ void wire_heard(const struct wire_request *request, struct message *message)
 	case MESSAGE_PIN:
 		message->pin.pin = args[0];
 		break;
+	case MESSAGE_PREFETCH:
+		message->prefetch.n = args[0];
+		break;
+	case MESSAGE_PREFETCH_WAIT:
+		message->prefetch.id = args[0];
+		message->prefetch.cancel = args[1];
+		break;
 	case MESSAGE_LIST:
 		message->list.room = min_u64(
 			args[0],
@@ -376,6 +395,9 @@ void wire_answer(const struct message *message, struct wire_reply *reply)
 	case MESSAGE_ADVISE:
 		args[0] = message->advise.drop;
 		break;
+	case MESSAGE_PREFETCH:
+		args[0] = message->prefetch.id;
+		break;
 	case MESSAGE_LIST:
 		args[0] = message->list.total;
 		break;
@@ -417,6 +439,9 @@ void wire_take(const struct wire_reply *reply, struct message *message)
 		break;
 	case MESSAGE_ADVISE:
 		message->advise.drop = args[0];
+		break;
+	case MESSAGE_PREFETCH:
+		message->prefetch.id = args[0];
 		break;
 	case MESSAGE_LIST:
 		message->list.total = args[0];

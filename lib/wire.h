@@ -28,6 +28,7 @@
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd
  *   FILE_*     the file, as proof
+ *   PREFETCH   memfd: ranges       its number
  *   GUARD      as JOIN             the ledger's mirror, the hints, the uffd; then,
  *                                  unasked: KEEP and DROP (below);
  *                                  or HIDE, for who is refused the rest, too
@@ -57,6 +58,7 @@
 #define WIRE_PAYLOAD ((size_t)48 << 10)
 #define WIRE_FDS     64 /* of one packet */
 #define WIRE_RANGES  1024
+#define WIRE_LIST    WMAP_PREFETCH_REMOTE_MAX /* ranges, of PREFETCH */
 #define WIRE_ARGS    10
 
 /* Kinds, beside those of message.h. */

@@ -223,6 +223,37 @@ static size_t payload_of(const struct message *message)
 	}
 }
 
+static size_t list_size(const struct message *message)
+{
+	return message->prefetch.n * sizeof(*message->prefetch.ranges);
+}
+
+static void free_list(struct message *message)
+{
+	mem_free(message->prefetch.ranges, list_size(message));
+}
+
+/* What a client keeps in memory of its own is copied before it is looked at. */
+static int take_list(struct message *message, int memory)
+{
+	size_t size = list_size(message);
+	struct wmap_range *ranges;
+	int error = 0;
+
+	if (!request_is_memory(memory))
+		return -EINVAL;
+	ranges = message->prefetch.ranges = mem_alloc(size);
+	if (!ranges)
+		return -ENOMEM;
+	if (pread(memory, ranges, size, 0) != (ssize_t)size)
+		error = -EINVAL;
+	if (!error)
+		error = message_check_ranges(ranges, message->prefetch.n);
+	if (error)
+		free_list(message);
+	return error;
+}
+
 static void answered(struct message *message)
 {
 	struct conn *conn = container_of(message, struct conn, message);
@@ -235,6 +266,8 @@ static void answered(struct message *message)
 		conn_close(conn);
 	if (message->kind == MESSAGE_FILE_WRITING && message->file.object)
 		message->file.object = session_promise(session, message);
+	if (message->kind == MESSAGE_PREFETCH && message->result)
+		free_list(message);
 	wire_answer(message, &reply);
 	conn_answer(conn, &reply, payload_of(message), &fd, fd >= 0);
 	if (fd >= 0)
@@ -319,7 +352,10 @@ static void to_books(struct conn *conn, const struct wire_request *request,
 	message->answered = answered;
 	message->post.run = message_run;
 	message->again = request->flags & WIRE_AGAIN;
-	error = fd >= 0 ? take_file(message, &fd) : 0;
+	if (message->kind == MESSAGE_PREFETCH)
+		error = take_list(message, fd);
+	else
+		error = fd >= 0 ? take_file(message, &fd) : 0;
 	if (!error)
 		error = make_room(conn);
 	if (fd >= 0 && (error || !keeps))

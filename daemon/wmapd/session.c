@@ -179,6 +179,7 @@ void session_end(struct session *session)
 	obituary_begin(session);
 	unwatch(session);
 	session_adopted(session);
+	prefetch_forget(session->space);
 	while (!list_empty(&session->promises))
 		books_file_writing_over(
 			take_back(session, list_first(&session->promises,

@@ -431,15 +431,19 @@ struct wmap_range {
  * list may be longer than memory. What is not mapped is passed by, what a read
  * fails to bring is left to the fault.
  *
- * Under wmapd the ranges are advice (WMAP_ADVICE_WILLNEED), and the number is 0.
+ * If wmapd is killed it is forgotten, and waiting for it ends.
  *
  * Returns a number for wmap_prefetch_wait and wmap_prefetch_cancel, or -1.
  *
  * Errors:
- *   EINVAL  more than WMAP_PREFETCH_MAX ranges, or one that wraps
+ *   EINVAL  more than WMAP_PREFETCH_MAX ranges, or one that wraps; under wmapd,
+ *           more than WMAP_PREFETCH_REMOTE_MAX
  *   EFAULT  @ranges is not readable
+ *   ENOMEM  no memory for the list; or all lists that this user's processes have
+ *           under way in a wmapd together have more than a million ranges
  */
-#define WMAP_PREFETCH_MAX ((size_t)1 << 24)
+#define WMAP_PREFETCH_MAX	 ((size_t)1 << 24)
+#define WMAP_PREFETCH_REMOTE_MAX ((size_t)1 << 16)
 WMAP_API int64_t wmap_prefetch(const struct wmap_range *ranges, size_t n);
 
 /** wmap_prefetch_wait - until all is there, or as much as fits ahead of use */

@@ -103,6 +103,10 @@ static void answered(struct message *message)
 	if (message->kind == MESSAGE_LIST)
 		hold(message->list.count * sizeof(*message->list.infos) <=
 		     sizeof(call->bytes));
+	if (message->kind == MESSAGE_PREFETCH && message->result)
+		mem_free(message->prefetch.ranges,
+			 message->prefetch.n *
+				 sizeof(*message->prefetch.ranges));
 	pending--;
 	free(call);
 }
@@ -166,6 +170,12 @@ static void request_of(const struct step *step, struct wire_request *request)
 	case MESSAGE_LIST:
 		args[0] = step->large;
 		break;
+	case MESSAGE_PREFETCH:
+		args[0] = 1 + step->to % 8;
+		break;
+	case MESSAGE_PREFETCH_WAIT:
+		args[0] = step->to;
+		break;
 	case MESSAGE_FILE_SYNC:
 	case MESSAGE_FILE_WRITING:
 	case MESSAGE_FILE_WRITTEN:
@@ -181,8 +191,25 @@ static void request_of(const struct step *step, struct wire_request *request)
 static bool needs_file(const struct wire_request *request)
 {
 	return request->kind >= MESSAGE_FILE_SYNC ||
+	       request->kind == MESSAGE_PREFETCH ||
 	       (request->kind == MESSAGE_MAP &&
 		!(request->args[1] & WMAP_ANONYMOUS));
+}
+
+/* As wmapd reads it from a client's memory. */
+static void set_list(struct message *message, const struct step *step)
+{
+	size_t n = message->prefetch.n;
+	struct wmap_range *ranges = mem_alloc(n * sizeof(*ranges));
+
+	hold(ranges != NULL);
+	for (size_t i = 0; i < n; i++)
+		ranges[i] = (struct wmap_range){
+			(void *)(address_of(step) + i * PAGE),
+			length_of(step, step->pages, step->bits & BIT_LARGE),
+		};
+	hold(!message_check_ranges(ranges, n));
+	message->prefetch.ranges = ranges;
 }
 
 static void set_file(struct message *message, const struct step *step)
@@ -190,6 +217,10 @@ static void set_file(struct message *message, const struct step *step)
 	bool reads = step->bits & BIT_READ;
 	int file = files[step->file % FILES][reads];
 
+	if (message->kind == MESSAGE_PREFETCH) {
+		set_list(message, step);
+		return;
+	}
 	if (message->kind == MESSAGE_MAP) {
 		message->map.file = fcntl(file, F_DUPFD_CLOEXEC, 0);
 		message->map.dev = 1;

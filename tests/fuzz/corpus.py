@@ -153,8 +153,14 @@ def wire():
         yield f"hidden-{fds}", fds, packet("HIDDEN", 0, 0, (-1,))
     yield "hand-no-id", 1, packet("HAND")
     yield "hand-bool", 2, packet("HAND", 0, 0, (1, 2))
-    for kind in ("SWAP", "PREFETCH", "PREFETCH_WAIT", "UNDO", "REDO", "LEAVE",
-                 "STAY", "ABANDON", "RECORD", "REPLAY"):
+    for n in (0, 1, 1 << 16, (1 << 16) + 1):
+        yield f"prefetch-{n}", 1, packet("PREFETCH", 0, 0, (n,))
+    yield "prefetch-no-fd", 0, packet("PREFETCH", 0, 0, (1,))
+    yield "prefetch-wait", 0, packet("PREFETCH_WAIT", 0, 0, (1, 0))
+    yield "prefetch-cancel", 0, packet("PREFETCH_WAIT", 0, 0, (-1, 1))
+    yield "prefetch-bool", 0, packet("PREFETCH_WAIT", 0, 0, (1, 2))
+    for kind in ("SWAP", "UNDO", "REDO", "LEAVE", "STAY", "ABANDON", "RECORD",
+                 "REPLAY"):
         name = "own-" + kind.lower().replace("_", "-")
         yield name, 0, packet(kind, AT, PAGE, (1, 1 << 46))
     yield "stop", 0, packet("STOP")
@@ -233,6 +239,11 @@ def books():
     yield "dropped", [one, store, step("ADVISE", advice=4), store,
                       step("RESIDENCY"), step("FRAME"), step("STATS"),
                       step("LIST", large=1000)]
+    listed = step("PREFETCH", to=7, pages=2)
+    yield "listed", [one, listed, step("PREFETCH_WAIT", to=1), listed,
+                     step("PREFETCH_WAIT", to=2, bits=TWO), store,
+                     step("PREFETCH", to=3, pages=31, large=1 << 18,
+                          bits=LARGE), step("UNMAP")]
     yield "plain", [step("MAP", flags=PRIVATE | ANONYMOUS), store,
                     step("UNMAP", page=1, pages=1), step("MOVE", pages=1,
                                                          to=30, to_pages=9,

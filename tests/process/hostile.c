@@ -1089,6 +1089,62 @@ static void agents(void)
 	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
 }
 
+/* ---- Lists (MESSAGE_PREFETCH) ---------------------------------------------------- */
+
+static int list_of(size_t n, uint64_t start, uint64_t length, int seals)
+{
+	int fd = memfd_create("hostile", MFD_ALLOW_SEALING);
+	struct wmap_range *ranges = malloc(n * sizeof(*ranges));
+	ssize_t size = (ssize_t)(n * sizeof(*ranges));
+
+	for (size_t i = 0; i < n; i++)
+		ranges[i] = (struct wmap_range){ (void *)start, length };
+	if (pwrite(fd, ranges, (size_t)size, 0) != size)
+		exit(1);
+	free(ranges);
+	fcntl(fd, F_ADD_SEALS, seals);
+	return fd;
+}
+
+static int prefetch(int fd, size_t n, int list)
+{
+	int result = ask(fd, REQUEST(MESSAGE_PREFETCH, .args = { n }), list);
+
+	close(list);
+	return result;
+}
+
+/* Some that are none, and some that would take for ever. */
+static void lists(void)
+{
+	const int seal = F_SEAL_SHRINK;
+	int fd = enter_surely(), file = open_file("lists", O_RDWR, 4096);
+
+	expect(prefetch(fd, 1, list_of(1, AT, PAGE, 0)) == -EINVAL,
+	       "no list that could be cut off");
+	expect(prefetch(fd, 2, list_of(1, AT, PAGE, seal)) == -EINVAL,
+	       "nor one that is shorter");
+	expect(prefetch(fd, 1, list_of(1, AT, SIZE_MAX, seal)) == -EINVAL,
+	       "nor one that wraps");
+	expect(prefetch(fd, 1, list_of(1, UINT64_MAX, 1, seal)) == -EINVAL,
+	       "wherever");
+	expect(prefetch(fd, 1, open_file("lists", O_RDWR, 1)) == -EINVAL,
+	       "nor what is no memory");
+	expect(!prefetch(fd, 1, list_of(1, 1, PTRDIFF_MAX, seal)),
+	       "what is not mapped is passed by");
+	expect(!ask(fd,
+		    REQUEST(MESSAGE_PREFETCH_WAIT, .args = { UINT64_MAX, 1 }),
+		    -1),
+	       "what was never asked for is not waited for");
+	expect(!ask(fd, map_at(AT, 4096, WMAP_SHARED), file), "a mapping");
+	for (int i = 0; i < 40; i++)
+		prefetch(fd, WIRE_LIST,
+			 list_of(WIRE_LIST, AT, 4096 * PAGE, seal));
+	expect(prefetch(fd, WIRE_LIST + 1, list_of(1, AT, PAGE, seal)) ==
+		       -ENOTCONN,
+	       "cut off");
+}
+
 /* A record that may be anything, but for a mapping's addresses. */
 static void forge(struct record *record, uint32_t slot)
 {
@@ -1236,6 +1292,7 @@ static const struct attack {
 	{ "half_finished", half_finished },
 	{ "guards", guards },
 	{ "agents", agents },
+	{ "lists", lists },
 	{ "forged", forged },
 };
 
