@@ -77,8 +77,9 @@ START_TEST(what_is_used_stays)
 
 	begin();
 	hot = memory_map(HOT, prots[_i], WMAP_SHARED, file_with(SEED, HOT), 0);
-	/* Once, perhaps, when memory is short for the first time. */
-	ck_assert_uint_le(reloads(hot, map_cold()), HOT / PAGE * 3 / 2);
+	/* Once, when memory is short for the first time; and where the agent is
+	   slow, on a busy machine. */
+	ck_assert_uint_lt(reloads(hot, map_cold()), 3 * HOT / PAGE);
 }
 END_TEST
 

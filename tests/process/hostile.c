@@ -992,8 +992,11 @@ static const uint64_t *map_for(struct lying *lying)
 	static struct answer answer;
 	const size_t length = AGENT_PAGES * PAGE;
 	struct wire_request request = REQUEST(WIRE_GUARD);
-	void *memory;
+	void *memory = mmap(NULL, length, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t at = (uint64_t)memory;
 
+	expect(memory != MAP_FAILED, "addresses");
 	lying->fd = dial();
 	lying->uffd = uffd_new();
 	expect(!ask_keep(lying->fd, REQUEST(WIRE_HELLO), lying->uffd, &answer),
@@ -1005,12 +1008,12 @@ static const uint64_t *map_for(struct lying *lying)
 	expect(answer.reply.args[1], "which is its agent");
 	for (unsigned i = 0; i < answer.n_fds; i++)
 		close(answer.fds[i]);
-	expect(!ask_keep(lying->fd, map_at(AT, AGENT_PAGES, WMAP_SHARED),
+	expect(!ask_keep(lying->fd, map_at(at, AGENT_PAGES, WMAP_SHARED),
 			 lying->file, &answer),
 	       "a mapping");
-	memory = mmap((void *)AT, length, PROT_READ | PROT_WRITE,
+	memory = mmap(memory, length, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_FIXED, answer.fds[0], 0);
-	expect(memory != MAP_FAILED && !uffd_register(lying->uffd, AT, length,
+	expect(memory != MAP_FAILED && !uffd_register(lying->uffd, at, length,
 						      answer.reply.args[0]),
 	       "its memory");
 	close(answer.fds[0]);
