@@ -14,6 +14,7 @@
 #define NO_PAGE	   UINT64_MAX
 
 struct stream {
+	uint64_t first; /* the page that it began with */
 	uint64_t last;	/* the page that it was seen at */
 	int64_t stride; /* pages, not 0 */
 	uint64_t edge;	/* the first page not asked for */
@@ -166,11 +167,21 @@ static void want_memory(struct pager *pager, const struct mapping *mapping,
 	evict_kick(pager);
 }
 
+/* Steps that its reader has made, with the one that brought it here. */
+static uint64_t length_of(const struct stream *stream)
+{
+	return (uint64_t)((int64_t)(stream->last - stream->first) /
+			  stream->stride) +
+	       1;
+}
+
+/* No more than its reader has come by already: most runs are short. */
 static void go_on(struct pager *pager, struct mapping *mapping,
 		  struct stream *stream)
 {
 	stream->window =
 		min_u64(2 * stream->window, window_max(pager, mapping));
+	stream->window = min_u64(stream->window, length_of(stream));
 	want_memory(pager, mapping, stream);
 	bring_batch(pager, mapping, stream, stream->window);
 }
@@ -219,6 +230,7 @@ static void establish(struct pager *pager, struct mapping *mapping,
 		fill_release(mapping_source(mapping, stream->mark),
 			     stream->mark);
 	*stream = (struct stream){
+		.first = index - 2 * (uint64_t)stride,
 		.last = index,
 		.stride = stride,
 		.edge = index + (uint64_t)stride,

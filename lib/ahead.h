@@ -14,8 +14,9 @@
  * of the batch is its mark: read, and held back in its buffer until somebody
  * touches it (the pages behind it are in place, and their touches are not seen).
  * Then the next batch is asked for, so that the store works while the reader
- * does; it is twice as large, up to a bound. Batches that nobody reaches are not
- * followed by others.
+ * does; it is twice as large, up to a bound and to what the stream has come by so
+ * far: a run of a few pages brings a few too many. Batches that nobody reaches are
+ * not followed by others.
  */
 #ifndef WMAP_AHEAD_H
 #define WMAP_AHEAD_H

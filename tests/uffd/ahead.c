@@ -88,6 +88,17 @@ START_TEST(random_accesses_bring_exactly_their_pages)
 }
 END_TEST
 
+START_TEST(short_runs_bring_little_that_nobody_wants)
+{
+	char *at = map_large();
+
+	for (size_t i = 1; i <= 30; i++)
+		for (size_t k = 0; k < 8; k++)
+			ck_assert(page_holds(at, i * 17 % 31 * 256 + k));
+	ck_assert_uint_lt(memory_info(at).resident, 30 * 20);
+}
+END_TEST
+
 START_TEST(none_where_random_is_advised)
 {
 	char *at = map_large();
@@ -193,6 +204,7 @@ int main(void)
 	tcase_add_test(facts, strides_cost_few_faults_and_bring_nothing_else);
 	tcase_add_test(facts, interleaved_streams_are_told_apart);
 	tcase_add_test(facts, random_accesses_bring_exactly_their_pages);
+	tcase_add_test(facts, short_runs_bring_little_that_nobody_wants);
 	tcase_add_test(facts, none_where_random_is_advised);
 	tcase_add_test(facts, none_for_the_course);
 	tcase_add_test(facts, what_is_held_back_can_be_dropped);
