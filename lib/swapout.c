@@ -294,6 +294,18 @@ static int put_back(struct leaving *leaving, struct mapping *mapping,
 	return 0;
 }
 
+/* Is there no room for one that comes back, but will be? Its memory counts already,
+   unless it is copied; but not as its payer's. */
+static bool must_wait(struct pager *pager, struct share *share, bool copies)
+{
+	const struct share *full = share_take(pager, share, 1, false);
+
+	if (full && share_hopes(full))
+		return true;
+	return copies && !budget_take(pager, share, PAGE, 0, false) &&
+	       budget_hopes(pager);
+}
+
 void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
 		    const struct fault *fault)
 {
@@ -302,9 +314,7 @@ void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
 	bool copies = leaving->writing || !leaving->moved;
 	int error;
 
-	if (copies &&
-	    !budget_take(pager, mapping_share(mapping), PAGE, 0, false) &&
-	    budget_hopes(pager) &&
+	if (must_wait(pager, mapping_share(mapping), copies) &&
 	    time_now() - fault->since < mapping->deadline) {
 		fault_set_aside(&pager->thirsty, fault);
 		return;

@@ -298,6 +298,37 @@ START_TEST(the_smallest_serves_sixteen_threads)
 }
 END_TEST
 
+static void *store_anywhere(void *arg)
+{
+	uint64_t random = (uintptr_t)pthread_self();
+	char *at = arg;
+
+	for (int i = 0; i < 3000; i++)
+		__atomic_store_n(
+			&at[PAGES(random_below(&random, LARGE / PAGE))], 1,
+			__ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* What is on its way to swap and is touched comes back within it, too. */
+START_TEST(private_pages_that_come_back_are_within_it)
+{
+	int flags = WMAP_PRIVATE | (_i ? 0 : WMAP_ANONYMOUS);
+	char *at = map_bounded(_i ? file_sparse(LARGE) : -1, READ_WRITE, flags,
+			       BOUND, 0);
+	pthread_t threads[16];
+
+	for (size_t i = 0; i < COUNT(threads); i++)
+		ck_assert(
+			!pthread_create(&threads[i], NULL, store_anywhere, at));
+	for (int i = 0; i < 500; i++)
+		keeps_within(at, BOUND);
+	for (size_t i = 0; i < COUNT(threads); i++)
+		ck_assert(!pthread_join(threads[i], NULL));
+	keeps_within(at, BOUND);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("bounds", 60);
@@ -313,5 +344,7 @@ int main(void)
 	tcase_add_test(facts, pins_are_bounded_by_it);
 	tcase_add_loop_test(facts, a_senseless_one_is_refused, 0, 5);
 	tcase_add_test(facts, the_smallest_serves_sixteen_threads);
+	tcase_add_loop_test(facts, private_pages_that_come_back_are_within_it,
+			    0, 2);
 	return facts_run(facts);
 }
