@@ -344,8 +344,9 @@ START_TEST(a_child_has_it_too)
 	pid_t child;
 	int status;
 
-	/* Else it has none of what is shared. */
-	if (kind_of(_i) == WMAP_SHARED && !facts_possible(WMAP_FEATURE_POISON))
+	/* Else it has private anonymous memory alone. */
+	if ((kind_of(_i) == WMAP_SHARED || is_file(_i)) &&
+	    !facts_possible(WMAP_FEATURE_POISON))
 		return;
 	at = map_stored(_i, READ_WRITE);
 
