@@ -119,7 +119,10 @@ int object_adopt(struct wmap_store *store, int memfd, bool dirty,
 		return error;
 	}
 	(*result)->n_pages = (uint64_t)stat.st_size >> PAGE_SHIFT;
-	error = find_pages(*result, dirty ? PAGE_DIRTY : PAGE_CLEAN);
+	error = pages_reserve(&(*result)->pages,
+			      (uint64_t)stat.st_blocks * 512 >> PAGE_SHIFT);
+	if (!error)
+		error = find_pages(*result, dirty ? PAGE_DIRTY : PAGE_CLEAN);
 	if (error)
 		object_put(*result);
 	return error;

@@ -139,6 +139,13 @@ static size_t slots_for(size_t n, size_t used)
 	return n_slots < SLOTS_MIN ? SLOTS_MIN : n_slots;
 }
 
+int pages_reserve(struct pages *pages, size_t n)
+{
+	size_t n_slots = slots_for(pages->n_used + n, 9);
+
+	return n_slots > pages->n_slots ? resize(pages, n_slots) : 0;
+}
+
 static int insert(struct pages *pages, uint64_t word)
 {
 	int error = 0;

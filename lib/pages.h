@@ -65,6 +65,10 @@ void pages_destroy(struct pages *pages);
 /* The page @index; state PAGE_ABSENT and no views if it is not in the table. */
 struct page pages_get(const struct pages *pages, uint64_t index);
 
+/* Room for @n pages more, which are about to come: the table is not made larger
+   for them many times. -ENOMEM. */
+int pages_reserve(struct pages *pages, size_t n);
+
 /*
  * Write @page: inserts, changes, or (PAGE_ABSENT, whatever its views) removes
  * it. Only an insertion can fail: -ENOMEM, and nothing has changed.

@@ -26,67 +26,57 @@ int states_open(uint64_t pages)
 
 /* ---- Writing -------------------------------------------------------------------- */
 
-struct writer {
-	int fd, error;
-	uint64_t at; /* of bytes[0] */
-	size_t n;
-	unsigned char bytes[TOGETHER];
-};
-
-static void flush(struct writer *writer)
+/* The memory of @fd for the bytes of @pages; in whatever order they are written. */
+static int open_bytes(int fd, uint64_t pages, unsigned char **bytes)
 {
-	long n;
+	long at = 0;
 
-	if (!writer->n || writer->error)
-		return;
-	n = sys_call(SYS_pwrite64, writer->fd, writer->bytes, writer->n,
-		     writer->at);
-	if (n != (long)writer->n)
-		writer->error = n < 0 ? (int)n : -EIO;
-	writer->n = 0;
-}
-
-static void put(struct writer *writer, uint64_t at, unsigned char byte)
-{
-	if (writer->n == TOGETHER || at != writer->at + writer->n)
-		flush(writer);
-	if (!writer->n)
-		writer->at = at;
-	writer->bytes[writer->n++] = byte;
+	if (pages)
+		at = sys_call(SYS_mmap, NULL, pages, PROT_READ | PROT_WRITE,
+			      MAP_SHARED, fd, 0);
+	if (at < 0 && at > -(long)PAGE)
+		return (int)at;
+	*bytes = (unsigned char *)(uintptr_t)at;
+	return 0;
 }
 
 int states_write(const struct object *object, int fd)
 {
-	struct writer writer = { .fd = fd };
 	uint64_t cursor = 0;
+	unsigned char *bytes;
 	struct page page;
+	int error = open_bytes(fd, object->n_pages, &bytes);
 
+	if (error)
+		return error;
 	while (pages_next(&object->pages, 0, object->n_pages, &cursor, &page)) {
 		if (page_is(page, STATES_DIRTY))
-			put(&writer, page.index, WIRE_PAGE_DIRTY);
+			bytes[page.index] = WIRE_PAGE_DIRTY;
 		else if (page_is(page, STATES_PRESENT))
-			put(&writer, page.index, WIRE_PAGE_CLEAN);
+			bytes[page.index] = WIRE_PAGE_CLEAN;
 		else if (page.state == PAGE_ERROR)
-			put(&writer, page.index, WIRE_PAGE_ERROR);
+			bytes[page.index] = WIRE_PAGE_ERROR;
 	}
-	flush(&writer);
-	return writer.error;
+	sys_call(SYS_munmap, bytes, object->n_pages);
+	return 0;
 }
 
 int states_write_touched(const struct mapping *mapping, int fd)
 {
-	struct writer writer = { .fd = fd };
-	uint64_t cursor = 0;
+	uint64_t cursor = 0, end = mapping_end_page(mapping);
+	unsigned char *bytes;
 	struct page page;
+	int error = open_bytes(fd, end - mapping->first, &bytes);
 
-	while (pages_next(&mapping->object->pages, mapping->first,
-			  mapping_end_page(mapping), &cursor, &page))
+	if (error)
+		return error;
+	while (pages_next(&mapping->object->pages, mapping->first, end, &cursor,
+			  &page))
 		if (page_is(page, STATES_PRESENT | 1u << PAGE_ERROR) &&
 		    view_has(mapping->view, page))
-			put(&writer, page.index - mapping->first,
-			    WIRE_PAGE_CLEAN);
-	flush(&writer);
-	return writer.error;
+			bytes[page.index - mapping->first] = WIRE_PAGE_CLEAN;
+	sys_call(SYS_munmap, bytes, end - mapping->first);
+	return 0;
 }
 
 /* ---- Reading -------------------------------------------------------------------- */

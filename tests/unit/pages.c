@@ -229,6 +229,26 @@ START_TEST(no_pattern_makes_long_runs)
 END_TEST
 
 /* Both just after the table has grown and just after it has shrunk. */
+START_TEST(what_has_room_is_not_resized_as_it_comes)
+{
+	uint64_t *slots;
+
+	pages_init(&pages);
+	put(7, PAGE_DIRTY, 1);
+	ck_assert_int_eq(pages_reserve(&pages, 100000), 0);
+	slots = pages.slots;
+	ck_assert(is(7, PAGE_DIRTY, 1));
+	for (uint64_t i = 0; i < 100000; i++)
+		put(1000 + i * 3, PAGE_CLEAN, 0);
+	ck_assert_ptr_eq(pages.slots, slots);
+	ck_assert(is(7, PAGE_DIRTY, 1));
+	ck_assert_uint_le(pages_bytes(&pages), 16 * pages.n_used);
+	ck_assert_int_eq(pages_reserve(&pages, 0), 0);
+	ck_assert_ptr_eq(pages.slots, slots);
+	pages_destroy(&pages);
+}
+END_TEST
+
 START_TEST(coming_and_going_does_not_resize_each_time)
 {
 	uint64_t n = 30000, resized = 0;
@@ -439,6 +459,7 @@ int main(void)
 		       without_memory_an_insertion_fails_and_changes_nothing);
 	tcase_add_loop_test(facts, a_page_costs_16_bytes_at_any_time, 0, n);
 	tcase_add_loop_test(facts, no_pattern_makes_long_runs, 0, n);
+	tcase_add_test(facts, what_has_room_is_not_resized_as_it_comes);
 	tcase_add_loop_test(facts, coming_and_going_does_not_resize_each_time,
 			    0, 2);
 	tcase_add_loop_test(facts, it_does_what_an_array_would_do, 0, 2);
