@@ -93,6 +93,12 @@ static void hold_message(const struct message *message)
 		     WIRE_PAYLOAD);
 		hold(!message->list.infos);
 		break;
+	case MESSAGE_PREFETCH:
+		hold(message->prefetch.n && message->prefetch.n <= WIRE_LIST);
+		hold(!message->prefetch.ranges);
+		break;
+	case MESSAGE_PREFETCH_WAIT:
+		break;
 	case MESSAGE_FRAME:
 	case MESSAGE_REGROW:
 		hold_range(message->address, 0);
@@ -123,6 +129,7 @@ static void hold_way_back(const struct message *message,
 	struct wire_request again, parsed;
 	struct message twice;
 	unsigned fds = request->kind >= MESSAGE_FILE_SYNC ||
+		       request->kind == MESSAGE_PREFETCH ||
 		       (request->kind == MESSAGE_MAP &&
 			!(message->map.flags & WMAP_ANONYMOUS));
 
