@@ -318,7 +318,8 @@ START_TEST(the_counts_are_those_of_memory)
 
 	ck_assert(process_wait(counts_agree, at, 10));
 	info = memory_info(at);
-	ck_assert_uint_gt(info.resident, BUDGET / PAGE / 4);
+	/* Those that leave are none of them: of a file's, that may be most. */
+	ck_assert_uint_gt(info.resident, is_file(_i) ? 0 : BUDGET / PAGE / 4);
 	ck_assert_uint_le(info.resident, BUDGET / PAGE);
 }
 END_TEST
