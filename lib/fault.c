@@ -190,7 +190,7 @@ static void join_fill(struct pager *pager, struct mapping *mapping,
 
 	fault_set_aside(&fill->waiters, fault);
 	if (fill->parked)
-		fill->write = fault->write;
+		fill->write = fault->write && fill->via == mapping;
 	if (fill->held)
 		fill_release(source, index);
 	ahead_reached(pager, mapping, index);

@@ -219,6 +219,24 @@ START_TEST(each_mapping_has_its_own)
 }
 END_TEST
 
+/* What was read ahead for the private mapping is held back until it is touched: the
+   store that touches it is not that mapping's. */
+START_TEST(a_store_to_what_is_held_back_is_whose_it_is)
+{
+	int fd = file_with(SEED, LARGE);
+	char *at = map_file(fd);
+	char *shared = memory_map(LARGE, READ_WRITE, WMAP_SHARED, fd, 0);
+
+	for (size_t i = 0; i < 40; i++)
+		ck_assert(page_holds(at, i, SEED));
+	process_sleep_ms(50);
+	for (size_t i = 40; i < 200; i++)
+		pattern_fill(shared + PAGES(i), PAGE, OTHER, PAGES(i));
+	for (size_t i = 40; i < 200; i++)
+		ck_assert(page_holds(at, i, OTHER));
+}
+END_TEST
+
 START_TEST(what_is_not_needed_is_the_files_again)
 {
 	char *at = map_stored(file_with(SEED, LARGE));
@@ -468,6 +486,7 @@ int main(void)
 	tcase_add_test(facts, without_a_budget_they_cost_no_message);
 	tcase_add_test(facts, zeros_are_changed_bytes_too);
 	tcase_add_test(facts, each_mapping_has_its_own);
+	tcase_add_test(facts, a_store_to_what_is_held_back_is_whose_it_is);
 	tcase_add_test(facts, what_is_not_needed_is_the_files_again);
 	tcase_add_test(facts, what_is_on_its_way_comes_no_more);
 	tcase_add_test(facts, the_files_bytes_come_too_late);
