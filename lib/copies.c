@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Copies of file pages (copies.h has the model) */
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "budget.h"
@@ -118,22 +117,13 @@ bool copies_check(struct mapping *mapping, uint64_t index)
 
 /* ---- Beginning, ending --------------------------------------------------------- */
 
-/* Off unless it is asked for: beside system calls and changes of protection a store
-   to a copy can be lost (property_model shows it, with WMAP_COPIES=1). */
-static bool is_on(void)
-{
-	const char *text = getenv("WMAP_COPIES");
-
-	return text && *text;
-}
-
 static bool is_wanted(const struct mapping *mapping)
 {
 	const struct space *space = mapping->space;
 
-	return is_on() && !mapping->copies && space->home &&
-	       space->pagemap >= 0 && mapping->object->memfd >= 0 &&
-	       mapping->flags & WMAP_PRIVATE && mapping->prot & PROT_WRITE &&
+	return !mapping->copies && space->home && space->pagemap >= 0 &&
+	       mapping->object->memfd >= 0 && mapping->flags & WMAP_PRIVATE &&
+	       mapping->prot & PROT_WRITE &&
 	       !(mapping->flags & MAPPING_COURSE) &&
 	       share_is_counted(space->pager, mapping_share(mapping));
 }

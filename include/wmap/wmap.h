@@ -352,9 +352,9 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
  * within it. Above it pages of files and stores go again: first those that are
  * clean and were not used lately; changed ones are written back before. Below
  * it nothing goes. Files are read and written past the page cache, but for what
- * it has already. Anonymous pages go to swap (wmap_swap_set); where the pager is
- * another process they count, and stay. Changed pages of private mappings of
- * files do not count. May be called again at any time; what is
+ * it has already. Anonymous pages, and changed ones of private mappings of files,
+ * go to swap (wmap_swap_set). Where the pager is another process anonymous pages
+ * count, and stay, and changed ones of private mappings do not count. May be called again at any time; what is
  * too much then goes in the background.
  *
  * Each thread should find room for 16 pages: with less, threads that use several

@@ -483,7 +483,6 @@ int main(void)
 {
 	TCase *facts = facts_case("budget", 800);
 
-	setenv("WMAP_COPIES", "1", 1); /* lib/copies.c */
 	tcase_add_test(facts, nothing_is_lost_with_a_sixteenth_of_the_memory);
 	return facts_run(facts);
 }

@@ -2,7 +2,6 @@
 /* A mapping's own budget: its pages go, and no others */
 #include "support.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -334,7 +333,6 @@ int main(void)
 {
 	TCase *facts = facts_case("bounds", 60);
 
-	setenv("WMAP_COPIES", "1", 1); /* lib/copies.c */
 	tcase_add_loop_test(facts, it_holds_whatever_is_loaded, 0,
 			    COUNT(manners));
 	tcase_add_test(facts, other_mappings_lose_nothing);

@@ -8,7 +8,6 @@
  */
 #include "support.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -476,7 +475,6 @@ int main(void)
 {
 	TCase *facts = facts_case("copies", 60);
 
-	setenv("WMAP_COPIES", "1", 1); /* lib/copies.c */
 	tcase_add_test(facts, more_is_changed_than_there_is_memory);
 	tcase_add_loop_test(facts, what_was_loaded_is_seen_to_be_stored_to, 0,
 			    2);

@@ -131,7 +131,6 @@ int main(void)
 {
 	TCase *facts = facts_case("peak", 120);
 
-	setenv("WMAP_COPIES", "1", 1); /* lib/copies.c */
 	tcase_add_loop_test(facts, it_is_kept_with_every_pattern, 0,
 			    WAYS * PATTERNS);
 	return facts_run(facts);

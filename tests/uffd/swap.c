@@ -482,7 +482,6 @@ int main(void)
 {
 	TCase *facts = facts_case("swap", 60);
 
-	setenv("WMAP_COPIES", "1", 1); /* lib/copies.c */
 	tcase_add_loop_test(facts, more_is_stored_than_there_is_memory, 0,
 			    KINDS);
 	tcase_add_loop_test(facts, the_order_of_pages_is_no_matter, 0, KINDS);
