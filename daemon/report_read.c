@@ -5,7 +5,7 @@
  * A process may have been killed half-way, the disk may have been full, anybody
  * may have written anything. A record that is none is skipped up to the next
  * one; a report counts if all of it is there, and of several by one process the
- * last such. See lib/preload/record.h.
+ * last such. See lib/preload/report.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../lib/preload/record.h"
+#include "../lib/preload/report.h"
 #include "daemon.h"
 
 struct item {

@@ -5,16 +5,12 @@
 #include "budget.h"
 #include "copies.h"
 #include "mem.h"
+#include "pagemap.h"
 #include "pager.h"
 #include "swap.h"
 #include "sys.h"
 
 #define LOOK_PAGES 512 /* at a time */
-
-/* Of a page map's entries; before they are its own a page is the file's. */
-#define IN_MEMORY (UINT64_C(1) << 63)
-#define IN_SWAP	  (UINT64_C(1) << 62) /* the kernel's, or a mark alone */
-#define OF_FILE	  (UINT64_C(1) << 61)
 
 bool copies_have(const struct mapping *mapping, uint64_t index)
 {
@@ -37,11 +33,8 @@ struct mapping *object_mapping(const struct object *object)
 static uint64_t read_map(const struct mapping *mapping, uint64_t first,
 			 uint64_t count, uint64_t *entries)
 {
-	uint64_t from = mapping_address(mapping, first) >> PAGE_SHIFT;
-	long got = sys_call(SYS_pread64, mapping->space->pagemap, entries,
-			    count * sizeof(*entries), from * sizeof(*entries));
-
-	return got > 0 ? (uint64_t)got / sizeof(*entries) : 0;
+	return pagemap_read(mapping->space->pagemap,
+			    mapping_address(mapping, first), count, entries);
 }
 
 static void set(struct mapping *mapping, uint64_t index, enum page_state state)
@@ -54,7 +47,7 @@ static void set(struct mapping *mapping, uint64_t index, enum page_state state)
 static bool is_shown(const struct mapping *mapping, uint64_t index,
 		     uint64_t entry)
 {
-	return entry & IN_MEMORY && !copies_have(mapping, index);
+	return entry & PAGEMAP_PRESENT && !copies_have(mapping, index);
 }
 
 /* Protected first: so whatever is the file's now has not been stored to. */
@@ -68,7 +61,9 @@ static void look_at_run(struct mapping *mapping, uint64_t first, uint64_t count)
 		return;
 	n = read_map(mapping, first, count, entries);
 	for (uint64_t i = 0; i < n; i++) {
-		if (!(entries[i] & IN_MEMORY) || entries[i] & OF_FILE)
+		/* Before it is the mapping's own a page is the file's. */
+		if (!(entries[i] & PAGEMAP_PRESENT) ||
+		    entries[i] & PAGEMAP_FILE)
 			continue;
 		set(mapping, first + i, PAGE_CLEAN);
 		uffd_unprotect(uffd, mapping_address(mapping, first + i), PAGE);
@@ -106,7 +101,7 @@ bool copies_check(struct mapping *mapping, uint64_t index)
 	uint64_t entry = 0;
 
 	if (read_map(mapping, index, 1, &entry) &&
-	    !(entry & (IN_MEMORY | IN_SWAP))) {
+	    !(entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))) {
 		set(mapping, index, PAGE_ABSENT);
 		return false;
 	}

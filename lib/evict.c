@@ -24,6 +24,7 @@
 
 #include "budget.h"
 #include "mem.h"
+#include "pagemap.h"
 #include "pager.h"
 #include "pin.h"
 #include "swap.h"
@@ -133,21 +134,16 @@ static bool is_used(const struct usage *usage, unsigned i)
 	return usage->bits[i / 64] >> i % 64 & 1;
 }
 
-#define IN_MEMORY (UINT64_C(1) << 63) /* of a page map's entry */
-
 static void look_at(const struct mapping *mapping, const struct part *part,
 		    unsigned offset, struct usage *usage)
 {
 	uint64_t entries[WINDOW_PAGES];
-	uint64_t n = part->end - part->first;
-	long got =
-		sys_call(SYS_pread64, mapping->space->pagemap, entries,
-			 n * sizeof(*entries),
-			 (mapping_address(mapping, part->first) >> PAGE_SHIFT) *
-				 sizeof(*entries));
+	uint64_t n = pagemap_read(mapping->space->pagemap,
+				  mapping_address(mapping, part->first),
+				  part->end - part->first, entries);
 
-	for (unsigned i = 0; got > 0 && i < (uint64_t)got / 8; i++)
-		if (entries[i] & IN_MEMORY)
+	for (unsigned i = 0; i < n; i++)
+		if (entries[i] & PAGEMAP_PRESENT)
 			usage->bits[(offset + i) / 64] |= UINT64_C(1)
 							  << (offset + i) % 64;
 }

@@ -7,6 +7,7 @@
 #include "fill.h"
 #include "leaving.h"
 #include "mem.h"
+#include "pagemap.h"
 #include "share.h"
 #include "swap.h"
 #include "swapout.h"
@@ -121,9 +122,6 @@ static uint64_t take_by_move(const struct mapping *mapping,
 	return done >> PAGE_SHIFT;
 }
 
-#define IN_MEMORY (UINT64_C(1) << 63)
-#define IN_SWAP	  (UINT64_C(1) << 62) /* the kernel's */
-
 /* How many pages from the first on are in memory: who would read another one
    would wait for itself. (What is said to be in swap may be the mark of a page
    that was protected, where there is a file behind it.) */
@@ -131,15 +129,13 @@ static uint64_t count_there(const struct mapping *mapping, uint64_t first,
 			    uint64_t count)
 {
 	uint64_t entries[LEAVING_PAGES], n = 0;
-	uint64_t there = IN_MEMORY | (mapping->copies ? 0 : IN_SWAP);
-	long got;
+	uint64_t there = PAGEMAP_PRESENT |
+			 (mapping->copies ? 0 : PAGEMAP_SWAPPED);
+	uint64_t got = pagemap_read(mapping->space->pagemap,
+				    mapping_address(mapping, first), count,
+				    entries);
 
-	got = sys_call(SYS_pread64, mapping->space->pagemap, entries,
-		       count * sizeof(*entries),
-		       (mapping_address(mapping, first) >> PAGE_SHIFT) *
-			       sizeof(*entries));
-	while (got > 0 && n < (uint64_t)got / sizeof(*entries) &&
-	       entries[n] & there)
+	while (n < got && entries[n] & there)
 		n++;
 	return n;
 }

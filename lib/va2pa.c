@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 
 #include "client.h"
-#include "frame.h"
 #include "internal.h"
 #include "message.h"
+#include "pagemap.h"
 #include "sys.h"
 
 #define NO_ADDRESS UINT64_MAX
@@ -34,7 +34,7 @@ static int ask_pager(uint64_t address, uint64_t *frame)
 	if (sys_failed(at))
 		return (int)at;
 	*(volatile char *)at;
-	error = frame_read((uint64_t)at, frame);
+	error = pagemap_frame((uint64_t)at, frame);
 	sys_unmap((uint64_t)at, PAGE);
 	return error;
 }
@@ -42,7 +42,7 @@ static int ask_pager(uint64_t address, uint64_t *frame)
 uint64_t va2pa(const void *va)
 {
 	uint64_t address = (uint64_t)va, frame;
-	int error = frame_read(address, &frame);
+	int error = pagemap_frame(address, &frame);
 
 	if (error == -EFAULT)
 		error = ask_pager(address, &frame);

@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../lib/preload/record.h"
 #include "books.h"
 #include "mem.h"
+#include "preload/report.h"
 #include "wmapd.h"
 
 #define AT_ONCE 64   /* mappings in one write */
@@ -47,24 +47,19 @@ static void flush(const struct server *server)
 	writer.used = 0;
 }
 
-/* A record of @size bytes, zeroed, its head and end filled. */
 static void *put(const struct session *session, enum record_kind kind,
-		 size_t size)
+		 uint32_t size)
 {
-	struct record *record = (void *)(writer.buffer + writer.used);
+	void *at = writer.buffer + writer.used;
 
-	size = (size + 7) & ~(size_t)7;
-	memset(record, 0, size);
-	record->magic = RECORD_MAGIC;
-	record->size = (uint32_t)size;
-	record->kind = kind;
-	record->report = RECORD_OBITUARY;
-	record->pid = (uint64_t)session->pid;
-	record->born = session->died;
-	memcpy((char *)record + size - sizeof(record->born), &record->born,
-	       sizeof(record->born));
 	writer.used += size;
-	return record;
+	return record_init(at, (struct record){
+				       .size = size,
+				       .kind = kind,
+				       .report = RECORD_OBITUARY,
+				       .pid = (uint64_t)session->pid,
+				       .born = session->died,
+			       });
 }
 
 static void put_mapping(const struct session *session,
@@ -72,8 +67,7 @@ static void put_mapping(const struct session *session,
 {
 	size_t length = strnlen(info->name, sizeof(info->name) - 1);
 	struct record_mapping *record =
-		put(session, RECORD_MAPPING,
-		    sizeof(*record) + length + 1 + sizeof(uint64_t));
+		put(session, RECORD_MAPPING, record_mapping_size(length));
 
 	record->length = info->length;
 	record->loaded = info->loaded;

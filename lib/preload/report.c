@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "preload.h"
-#include "record.h"
+#include "report.h"
 
 #define GONE_MAX 4096
 
@@ -95,27 +95,21 @@ static void flush(struct writer *writer)
 	writer->used = 0;
 }
 
-/* Room for a record of @size bytes, zeroed, its head and end filled. */
-static void *put(struct writer *writer, enum record_kind kind, size_t size)
+static void *put(struct writer *writer, enum record_kind kind, uint32_t size)
 {
-	struct record *record;
-	uint64_t *end;
+	void *at;
 
-	size = (size + 7) & ~(size_t)7;
 	if (size > sizeof(writer->buffer) - writer->used)
 		flush(writer);
-	record = (void *)(writer->buffer + writer->used);
-	memset(record, 0, size);
-	record->magic = RECORD_MAGIC;
-	record->size = (uint32_t)size;
-	record->kind = kind;
-	record->report = book.reports;
-	record->pid = (uint64_t)syscall(SYS_getpid);
-	record->born = process_born();
+	at = writer->buffer + writer->used;
 	writer->used += size;
-	end = (void *)(writer->buffer + writer->used - sizeof(*end));
-	*end = record->born;
-	return record;
+	return record_init(at, (struct record){
+				       .size = size,
+				       .kind = kind,
+				       .report = book.reports,
+				       .pid = (uint64_t)syscall(SYS_getpid),
+				       .born = process_born(),
+			       });
 }
 
 static void put_mapping(struct writer *writer, const struct gone *gone)
@@ -123,8 +117,7 @@ static void put_mapping(struct writer *writer, const struct gone *gone)
 	const char *file = gone->file ? gone->file : "";
 	size_t length = strlen(file);
 	struct record_mapping *record =
-		put(writer, RECORD_MAPPING,
-		    sizeof(*record) + length + 1 + sizeof(uint64_t));
+		put(writer, RECORD_MAPPING, record_mapping_size(length));
 
 	record->length = gone->length;
 	record->loaded = gone->loaded;

@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "frame.h"
+#include "pagemap.h"
 #include "internal.h"
 #include "layer.h"
 #include "maps.h"
@@ -49,7 +49,7 @@ static uint ordinary(uint64_t address)
 	uint64_t frame;
 
 	if (address < program.image_end &&
-	    frame_read(address, &frame) == -EFAULT)
+	    pagemap_frame(address, &frame) == -EFAULT)
 		(void)*byte;
 	return physical(address);
 }
@@ -104,7 +104,7 @@ static bool is_present(uint64_t address)
 {
 	uint64_t frame;
 
-	return frame_read(address, &frame) != -EFAULT;
+	return pagemap_frame(address, &frame) != -EFAULT;
 }
 
 static void tell_stack(struct pgdirinfo *told)

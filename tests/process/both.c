@@ -212,6 +212,14 @@ static struct shown show(void)
 	return s;
 }
 
+/* The child does @moment before it opens its uffd. */
+static struct shown begin_at(void (*moment)(void))
+{
+	hook_child(moment);
+	begin();
+	return show();
+}
+
 /* Page @n is one that nobody has touched. */
 static int sees(const struct shown *s, size_t n)
 {
@@ -261,12 +269,9 @@ static void both_have_all(const struct shown *s, pid_t child)
 
 START_TEST(before_wmapd_has_heard_of_the_fork)
 {
-	struct shown s;
+	struct shown s = begin_at(kill_both);
 	pid_t child;
 
-	hook_child(kill_both);
-	begin();
-	s = show();
 	/* A private one is waited for before the kernel forks. */
 	ck_assert_int_eq(wmap_unmap(s.private, PAGES(16)), 0);
 	s.private = s.file;
@@ -286,12 +291,9 @@ END_TEST
 
 START_TEST(before_the_child_has_attached)
 {
-	struct shown s;
+	struct shown s = begin_at(wait_there);
 	pid_t child;
 
-	hook_child(wait_there);
-	begin();
-	s = show();
 	child = fork();
 	if (!child)
 		_exit(lives(&s));
@@ -303,12 +305,9 @@ END_TEST
 
 START_TEST(before_that_is_heard)
 {
-	struct shown s;
+	struct shown s = begin_at(wait_there);
 	pid_t child;
 
-	hook_child(wait_there);
-	begin();
-	s = show();
 	child = fork();
 	if (!child) {
 		tell(awaited);
@@ -325,13 +324,10 @@ END_TEST
 /* Who is stopped for so long is not waited for, and must not hang. */
 START_TEST(while_the_child_is_away)
 {
-	struct shown s;
+	struct shown s = begin_at(wait_there);
 	int status;
 	pid_t child;
 
-	hook_child(wait_there);
-	begin();
-	s = show();
 	child = fork();
 	if (!child) {
 		signal(SIGBUS, SIG_DFL);

@@ -52,6 +52,18 @@ static int64_t ask_for(char *at, size_t n)
 	return prefetch;
 }
 
+/* All of it is asked for, at *@at. */
+static int64_t begin_list(const char *memory, char **at)
+{
+	int64_t prefetch;
+
+	begin(memory);
+	*at = map_large();
+	prefetch = ask_for(*at, N);
+	ck_assert_int_gt(prefetch, 0);
+	return prefetch;
+}
+
 /* Faults of a reader who takes the pages in the order of the list, and lets it
    keep ahead of him. */
 static uint64_t faults_of_reader(const char *at, int64_t prefetch)
@@ -69,13 +81,9 @@ static uint64_t faults_of_reader(const char *at, int64_t prefetch)
 
 START_TEST(a_list_is_there_when_it_was_waited_for)
 {
-	int64_t prefetch;
 	char *at;
+	int64_t prefetch = begin_list(NULL, &at);
 
-	begin(NULL);
-	at = map_large();
-	prefetch = ask_for(at, N);
-	ck_assert_int_gt(prefetch, 0);
 	ck_assert_int_eq(wmap_prefetch_wait(prefetch), 0);
 	ck_assert_uint_eq(memory_info(at).resident, N);
 	ck_assert_uint_eq(faults_of_reader(at, prefetch), 0);
@@ -85,13 +93,9 @@ END_TEST
 /* Four times the budget, and still hardly a fault. */
 START_TEST(a_list_longer_than_memory_goes_on_as_it_is_used)
 {
-	int64_t prefetch;
 	char *at;
+	int64_t prefetch = begin_list("8M", &at);
 
-	begin("8M");
-	at = map_large();
-	prefetch = ask_for(at, N);
-	ck_assert_int_gt(prefetch, 0);
 	ck_assert_uint_lt(faults_of_reader(at, prefetch), N / 4);
 	ck_assert_uint_le(memory_stats().memory_peak, BUDGET);
 }
@@ -99,13 +103,9 @@ END_TEST
 
 START_TEST(a_cancelled_list_brings_no_more)
 {
-	int64_t prefetch;
 	char *at;
+	int64_t prefetch = begin_list("8M", &at);
 
-	begin("8M");
-	at = map_large();
-	prefetch = ask_for(at, N);
-	ck_assert_int_gt(prefetch, 0);
 	ck_assert_int_eq(wmap_prefetch_wait(prefetch), 0);
 	ck_assert_int_eq(wmap_prefetch_cancel(prefetch), 0);
 	ck_assert_int_eq(wmap_prefetch_wait(prefetch), 0);

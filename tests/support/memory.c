@@ -113,6 +113,18 @@ size_t memory_anonymous(const void *addr, size_t length)
 	return memory_smaps(addr, length, "Anonymous");
 }
 
+bool memory_is_there(void *addr, size_t pages)
+{
+	unsigned char there[1024];
+
+	ck_assert_uint_le(pages, sizeof(there));
+	ck_assert_int_eq(wmap_residency(addr, PAGES(pages), there), 0);
+	for (size_t i = 0; i < pages; i++)
+		if (!(there[i] & 1))
+			return false;
+	return true;
+}
+
 void memory_load(const char *addr, size_t pages)
 {
 	for (size_t i = 0; i < pages; i++)

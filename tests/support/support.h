@@ -138,6 +138,9 @@ size_t memory_smaps(const void *addr, size_t length, const char *field);
 /* Those that the kernel counts as this process's alone. */
 size_t memory_anonymous(const void *addr, size_t length);
 
+/* Are these pages in memory, all of them? */
+bool memory_is_there(void *addr, size_t pages);
+
 /* Load a byte of each page; or store @value there. */
 void memory_load(const char *addr, size_t pages);
 void memory_store(char *addr, size_t pages, char value);

@@ -10,10 +10,11 @@
  * one cut short is not taken for one that others were written into. The reader
  * believes nothing: see daemon/report_read.c.
  */
-#ifndef WMAP_RECORD_H
-#define WMAP_RECORD_H
+#ifndef WMAP_REPORT_H
+#define WMAP_REPORT_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "wmap/wmap.h"
 
@@ -53,5 +54,25 @@ struct record_process {
 };
 
 #define RECORD_FILE_MAX 4096 /* PATH_MAX; its NUL included */
+
+/* The size of the record of a mapping whose name has @length bytes. */
+static inline uint32_t record_mapping_size(size_t length)
+{
+	size_t size = sizeof(struct record_mapping) + length + 1;
+
+	return (uint32_t)((size + 7) & ~(size_t)7) + sizeof(uint64_t);
+}
+
+/* Make one at @at, 8 bytes aligned, of head.size bytes: zeroed but for its head
+   and its end. */
+static inline void *record_init(void *at, struct record head)
+{
+	head.magic = RECORD_MAGIC;
+	memset(at, 0, head.size);
+	memcpy(at, &head, sizeof(head));
+	memcpy((char *)at + head.size - sizeof(head.born), &head.born,
+	       sizeof(head.born));
+	return at;
+}
 
 #endif
