@@ -285,18 +285,31 @@ static int wmap_flags_of(const struct move *m)
 	       (is_fixed(m) ? WMAP_FIXED : 0);
 }
 
+static size_t pages_of(size_t length)
+{
+	return (length + WMAP_PAGE_SIZE - 1) & -(size_t)WMAP_PAGE_SIZE;
+}
+
 /* Unmap what a shorter mapping loses, so that it gets into the report. */
 static int shorten(struct move *m)
 {
-	size_t kept = (m->new_length + WMAP_PAGE_SIZE - 1) &
-		      -(size_t)WMAP_PAGE_SIZE;
+	size_t kept = pages_of(m->new_length);
 
 	if (kept >= m->old_length)
 		return 0;
-	if (ranges_unmap_ours((char *)m->old + kept, m->old_length - kept) != 0)
+	if (munmap((char *)m->old + kept, m->old_length - kept) != 0)
 		return -1;
 	m->old_length = m->new_length;
 	return 0;
+}
+
+/* What does not grow stays where it is, and may be several mappings, as after an
+   mprotect(2) of a part. */
+static bool stays(const struct move *m)
+{
+	return !is_fixed(m) &&
+	       pages_of(m->new_length) <= pages_of(m->old_length) &&
+	       ranges_ours(m->old, 1);
 }
 
 static void *move_ours(struct move *m)
@@ -307,6 +320,8 @@ static void *move_ours(struct move *m)
 		return MAP_FAILED;
 	if (shorten(m) != 0)
 		return MAP_FAILED;
+	if (stays(m))
+		return m->old;
 	return wmap_remap(m->old, m->old_length, m->new_length,
 			  wmap_flags_of(m), m->to);
 }

@@ -277,6 +277,24 @@ static void shrinks(const char *path)
 	print_file(path);
 }
 
+/* After mprotect it is several mappings, in the kernel, too. */
+static void shrinks_where_protections_differ(const char *path)
+{
+	char *p = map_new(path, MAP_SHARED);
+
+	p[PAGE] = 'x';
+	REQUIRE(mprotect(p + 2 * PAGE, 2 * PAGE, PROT_READ) == 0);
+	print_result("as it is", mremap(p, PAGES * PAGE, PAGES * PAGE,
+					MREMAP_MAYMOVE) != p);
+	print_result("grow", mremap(p, PAGES * PAGE, (PAGES + 1) * PAGE,
+				    MREMAP_MAYMOVE) != MAP_FAILED);
+	print_result("shrink", mremap(p, PAGES * PAGE, 3 * PAGE, 0) != p);
+	print_mapped(p, PAGES);
+	print_sum("seen", p, 3 * PAGE);
+	print_result("msync", msync(p, 3 * PAGE, MS_SYNC));
+	print_file(path);
+}
+
 static void moves(const char *path)
 {
 	char *p = map_new(path, MAP_SHARED), *to = reserve(PAGES), *q;
@@ -355,6 +373,8 @@ const struct scenario scenarios[] = {
 	{ "uses_freed_addresses", uses_freed_addresses },
 	{ "grows", grows },
 	{ "shrinks", shrinks },
+	{ "shrinks_where_protections_differ",
+	  shrinks_where_protections_differ },
 	{ "moves", moves },
 	{ "moves_a_part", moves_a_part },
 	{ "moves_plain_memory_over_a_file", moves_plain_memory_over_a_file },
