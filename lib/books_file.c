@@ -8,17 +8,21 @@
  *   before read, truncate   what is dirty is written back
  *   before write            no older bytes of ours are on their way, nor set out
  *   after write             what was written goes into the pages in memory
- *   after truncate          pages past the end go; the rest of the last one is
- *                           zeros; what was past the end and no longer is heals
+ *   after truncate          pages past the end go, and what private mappings have
+ *                           changed there; the rest of the last one is zeros;
+ *                           what was past the end and no longer is heals
  *
  * A page that is being read at the moment is read again. One that is being
  * written back for longer than its deadline is not waited for, but written again,
  * for the old bytes may overtake the new ones.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "books.h"
+#include "copies.h"
 #include "mem.h"
+#include "sys.h"
 
 /* ---- Before reading --------------------------------------------------------- */
 
@@ -207,17 +211,35 @@ static void clear_tail(struct object *object, uint64_t length)
 		object_patch(object, length, zeros, PAGE - length % PAGE);
 }
 
+/* Changed pages of private mappings from @end on; in other processes who truncates
+   has it done (client_file.c), for his own. */
+static void drop_copies(struct object *object, uint64_t end)
+{
+	list_for_each(mapping, &object->mappings, struct mapping, of_object) {
+		uint64_t first = max_u64(end, mapping->first);
+
+		if (mapping->shared || mapping->moving ||
+		    !mapping->space->home || first >= mapping_end_page(mapping))
+			continue;
+		copies_forget(mapping, first, mapping_end_page(mapping));
+		sys_call(SYS_madvise, mapping_address(mapping, first),
+			 (mapping_end_page(mapping) - first) << PAGE_SHIFT,
+			 MADV_DONTNEED);
+	}
+}
+
 void books_file_length(struct message *message)
 {
 	struct pager *pager = message->pager;
 	struct object *object =
 		books_find_file(pager, message->file.dev, message->file.ino);
 	uint64_t length = message->file.length;
+	uint64_t end = page_up(length) >> PAGE_SHIFT;
 
 	if (object) {
 		fills_repeat(object, length >> PAGE_SHIFT, UINT64_MAX);
-		object_forget(object, page_up(length) >> PAGE_SHIFT,
-			      UINT64_MAX);
+		object_forget(object, end, UINT64_MAX);
+		drop_copies(object, end);
 		clear_tail(object, length);
 		object->length = length;
 	}

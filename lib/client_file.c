@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Telling the pager what system calls do to mapped files (client.h) */
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "client.h"
 #include "message.h"
+#include "ours.h"
 #include "pager.h"
 #include "sys.h"
 
@@ -79,6 +81,50 @@ void wmap_file_before_length(int fd)
 	tell(MESSAGE_FILE_SYNC, fd, 0, UINT64_MAX);
 }
 
+static void drop_pages(uint64_t start, uint64_t end)
+{
+	sys_call(SYS_madvise, start, end - start, MADV_DONTNEED);
+}
+
+/* What @info, a private mapping of @stat's file, has past its end. */
+static bool find_past_end(const struct wmap_mapping_info *info,
+			  const struct stat *stat, uint64_t *start,
+			  uint64_t *end)
+{
+	uint64_t length = page_up((uint64_t)stat->st_size);
+
+	*start = (uint64_t)info->addr;
+	*end = *start + page_up(info->length);
+	if (length > info->offset)
+		*start += length - info->offset;
+	return info->flags & WMAP_PRIVATE && info->dev == stat->st_dev &&
+	       info->ino == stat->st_ino && *start < *end;
+}
+
+/* Changed pages of private mappings, which only their own process can drop; a
+   mapping that may be another one by now is looked up again. */
+static void drop_copies(const struct stat *stat)
+{
+	uint64_t address = 0, limit = UINT64_MAX, start, end;
+
+	while (ours_next_of(OURS_PRIVATE, &address, &limit)) {
+		unsigned state = ours_state();
+		struct wmap_mapping_info info;
+		struct message message = {
+			.kind = MESSAGE_LIST,
+			.address = address,
+			.list = { .infos = &info, .room = 1 },
+		};
+
+		if (client_call(&message) || !message.list.count)
+			return;
+		limit = UINT64_MAX;
+		if (!find_past_end(&info, stat, &start, &end) ||
+		    ours_while_in(state, OURS_PRIVATE, start, end, drop_pages))
+			address = (uint64_t)info.addr + page_up(info.length);
+	}
+}
+
 void wmap_file_after_length(int fd)
 {
 	struct message message = { .kind = MESSAGE_FILE_LENGTH };
@@ -87,5 +133,6 @@ void wmap_file_after_length(int fd)
 	if (!is_mapped(fd, &message, &stat))
 		return;
 	message.file.length = (uint64_t)stat.st_size;
-	client_call(&message);
+	if (!client_call(&message) && client_is_remote())
+		drop_copies(&stat);
 }

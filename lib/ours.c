@@ -248,15 +248,39 @@ bool ours_next_of(enum ours_kind kind, uint64_t *start, uint64_t *end)
 	return next_of((int)kind, start, end);
 }
 
-void ours_while(enum ours_kind kind, uint64_t start, uint64_t end,
-		void (*run)(uint64_t start, uint64_t end))
+static void run_if_ours(enum ours_kind kind, uint64_t start, uint64_t end,
+			void (*run)(uint64_t start, uint64_t end))
 {
 	uint64_t from = start, to = end;
 
-	lock_take(&lock);
 	if (ours_next_of(kind, &from, &to) && from == start && to == end)
 		run(start, end);
+}
+
+void ours_while(enum ours_kind kind, uint64_t start, uint64_t end,
+		void (*run)(uint64_t start, uint64_t end))
+{
+	lock_take(&lock);
+	run_if_ours(kind, start, end, run);
 	lock_drop(&lock);
+}
+
+unsigned ours_state(void)
+{
+	return atomic_load_explicit(&sequence, memory_order_acquire);
+}
+
+bool ours_while_in(unsigned state, enum ours_kind kind, uint64_t start,
+		   uint64_t end, void (*run)(uint64_t start, uint64_t end))
+{
+	bool same;
+
+	lock_take(&lock);
+	same = ours_state() == state;
+	if (same)
+		run_if_ours(kind, start, end, run);
+	lock_drop(&lock);
+	return same;
 }
 
 /* ---- Fork -------------------------------------------------------------------- */

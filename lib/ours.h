@@ -47,6 +47,13 @@ bool ours_next_of(enum ours_kind kind, uint64_t *start, uint64_t *end);
 void ours_while(enum ours_kind kind, uint64_t start, uint64_t end,
 		void (*run)(uint64_t start, uint64_t end));
 
+/* The state of all this: it is another one after each change. */
+unsigned ours_state(void);
+
+/* Likewise, if the state is still @state; false: it is not, and nothing was done. */
+bool ours_while_in(unsigned state, enum ours_kind kind, uint64_t start,
+		   uint64_t end, void (*run)(uint64_t start, uint64_t end));
+
 /* Around a fork: nobody is changing them meanwhile. */
 void ours_before_fork(void);
 void ours_after_fork(void);

@@ -404,29 +404,43 @@ int space_move(struct mapping *mapping, uint64_t start, uint64_t length)
 
 /* ---- Copying ----------------------------------------------------------------- */
 
-/* The child has what the parent had loaded: where each touch counts, and in plain
-   memory, whose pages it has inherited. */
+/*
+ * What the child has in its page tables, too: what the parent had loaded, where each
+ * touch counts and in plain memory; and where a touch is SIGBUS in what it inherits.
+ */
+static uint32_t states_copied(const struct mapping *from)
+{
+	uint32_t states = from->shared ? 0 : 1u << PAGE_ERROR;
+
+	if (from->flags & MAPPING_COURSE || from->object->memfd < 0)
+		states |= STATES_PRESENT;
+	return states;
+}
+
 static int copy_touched(const struct mapping *from, struct mapping *to)
 {
 	uint64_t end = mapping_end_page(from), cursor = 0;
+	uint32_t states = states_copied(from);
 	struct page page;
 	int error = 0;
 
-	while (!error && pages_next(&from->object->pages, from->first, end,
-				    &cursor, &page)) {
-		if (!page_is(page, STATES_PRESENT) ||
-		    !view_has(from->view, page))
+	while (!error && states &&
+	       pages_next(&from->object->pages, from->first, end, &cursor,
+			  &page)) {
+		bool present = page_is(page, STATES_PRESENT);
+		enum page_state state = page.state;
+
+		if (!page_is(page, states) || !view_has(from->view, page))
 			continue;
-		if (to->object != from->object)
+		if (to->object != from->object) {
 			page.state = PAGE_ABSENT, page.views = 0;
+			state = present ? PAGE_CLEAN : PAGE_ERROR;
+		}
 		error = view_note(to->view, page.index, true);
 		if (!error)
-			error = object_set(to->object, page,
-					   to->object != from->object ?
-						   PAGE_CLEAN :
-						   page.state,
+			error = object_set(to->object, page, state,
 					   page.views | view_bit(to->view));
-		to->n_loaded += !error;
+		to->n_loaded += !error && present;
 	}
 	return error;
 }
@@ -469,11 +483,9 @@ static int copy_mapping(const struct mapping *from, struct space *to)
 	if (error)
 		goto err_object;
 	error = share_copy(from, mapping);
-	if (error)
-		return error;
-	if (mapping->flags & MAPPING_COURSE || mapping->object->memfd < 0)
-		return copy_touched(from, mapping);
-	return 0;
+	if (!error)
+		error = copy_touched(from, mapping);
+	return error;
 
 err_object:
 	object_put(mapping->object);

@@ -148,6 +148,22 @@ static void truncates(const char *path)
 	print_whole_file();
 }
 
+/* The last page in the file keeps what was stored there, also past the end. */
+static void truncates_what_was_changed_privately(const char *path)
+{
+	set_up(path, MAP_PRIVATE);
+	memset(at, 'p', LENGTH);
+	REQUIRE(!ftruncate(file, PAGE + 10));
+	print_sum("memory", at, 2 * PAGE);
+	leap_from(SIGBUS);
+	touch("past the end", at + 2 * PAGE, 0);
+	REQUIRE(!ftruncate(file, LENGTH));
+	print_sum("memory", at, LENGTH);
+	at[3 * PAGE] = 'q';
+	print_sum("memory", at, LENGTH);
+	print_whole_file();
+}
+
 static void truncates_by_name_and_grows_again(const char *path)
 {
 	set_up(path, MAP_SHARED);
@@ -267,6 +283,8 @@ const struct scenario scenarios[] = {
 	{ "stores_and_writes_in_one_page", stores_and_writes_in_one_page },
 	{ "stores_and_writes_in_threads", stores_and_writes_in_threads },
 	{ "truncates", truncates },
+	{ "truncates_what_was_changed_privately",
+	  truncates_what_was_changed_privately },
 	{ "truncates_by_name_and_grows_again",
 	  truncates_by_name_and_grows_again },
 	{ "grows_under_a_longer_mapping", grows_under_a_longer_mapping },

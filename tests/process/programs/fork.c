@@ -445,10 +445,12 @@ static void past_the_end(const char *path, int flags)
 	IN_CHILD(pid, touch("child", p + 3 * PAGE, 0);
 		 touch("child", p + 2 * PAGE + 100, 0));
 	print_end("child", pid);
-	REQUIRE(!ftruncate(fd, 4 * PAGE));
-	IN_CHILD(pid, touch("child, longer", p + 3 * PAGE, 1));
+	IN_CHILD(pid, REQUIRE(!ftruncate(fd, 4 * PAGE));
+		 touch("child, longer", p + 3 * PAGE, 1));
 	print_end("child", pid);
 	touch("parent, longer", p + 3 * PAGE, 0);
+	IN_CHILD(pid, touch("child, longer still", p + 3 * PAGE, 1));
+	print_end("child", pid);
 	REQUIRE(!ftruncate(fd, PAGE));
 	IN_CHILD(pid, touch("child, shorter", p + 2 * PAGE, 0);
 		 touch("child, shorter", p + 9, 0));
