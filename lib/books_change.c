@@ -176,20 +176,42 @@ static int protect_mapping(struct mapping *mapping, int prot)
 	return ledger_mapping(mapping);
 }
 
+static int cut_from_other(struct space *space, uint64_t address, int prot)
+{
+	const struct mapping *mapping = space_find(space, address);
+
+	return mapping && mapping->prot != prot ? books_cut(space, address) : 0;
+}
+
+/* As the kernel does it: a program that protects page after page, and back, must
+   not be left with a mapping for each. */
+static void join_pieces(struct space *space, uint64_t start, uint64_t end)
+{
+	size_t i = space_lower(space, start - 1);
+
+	while (i + 1 < space->n && space->entries[i].start < end)
+		if (!space_join(space->entries[i].mapping,
+				space->entries[i + 1].mapping))
+			i++;
+}
+
 /* A piece that is protected differently becomes a mapping of its own. */
 static int protect_range(struct space *space, const struct message *message)
 {
 	uint64_t start = message->address, end = message_end(message);
+	int prot = message->protect.prot;
 	struct mapping *mapping;
-	int error = books_cut(space, start);
+	int error = cut_from_other(space, start, prot);
 
 	if (!error)
-		error = books_cut(space, end);
+		error = cut_from_other(space, end, prot);
 	if (error)
 		return error;
 	for_each_in(mapping, space, start, end)
 		if (!error)
-			error = protect_mapping(mapping, message->protect.prot);
+			error = protect_mapping(mapping, prot);
+	if (!error)
+		join_pieces(space, start, end);
 	return error;
 }
 

@@ -186,20 +186,26 @@ int space_add(struct space *space, struct mapping *mapping)
 	return 0;
 }
 
-static void free_mapping(struct mapping *mapping)
+/* What it shows may be shown by another one. */
+static void drop_mapping(struct mapping *mapping)
 {
 	struct object *object = mapping->object;
 
 	show(mapping, -1);
 	ahead_forget(mapping);
-	if (object->memfd < 0)
-		swapout_forget(object, 0, UINT64_MAX);
-	copies_end(mapping);
-	pin_forget(mapping, mapping->first, mapping_end_page(mapping));
 	share_part(mapping);
 	view_put(mapping->view);
 	object_put(object);
 	mem_free(mapping, sizeof(*mapping));
+}
+
+static void free_mapping(struct mapping *mapping)
+{
+	if (mapping->object->memfd < 0)
+		swapout_forget(mapping->object, 0, UINT64_MAX);
+	copies_end(mapping);
+	pin_forget(mapping, mapping->first, mapping_end_page(mapping));
+	drop_mapping(mapping);
 }
 
 void space_remove(struct mapping *mapping)
@@ -350,6 +356,60 @@ int space_split(struct mapping *mapping, uint64_t address)
 	upper->n_loaded = count_loaded(upper);
 	mapping->n_loaded -= upper->n_loaded;
 	return 0;
+}
+
+/* Those of one view were one mapping once. */
+static bool are_alike(const struct mapping *a, const struct mapping *b)
+{
+	return a->object == b->object && a->view == b->view &&
+	       a->part == b->part && a->prot == b->prot &&
+	       a->flags == b->flags && a->advice == b->advice &&
+	       a->grain == b->grain && a->deadline == b->deadline &&
+	       a->may_write == b->may_write && a->tracked == b->tracked &&
+	       a->exact == b->exact && a->replayed == b->replayed &&
+	       a->refused == b->refused;
+}
+
+static bool can_be_joined(const struct mapping *mapping)
+{
+	return mapping->object->memfd >= 0 && !mapping->copies &&
+	       !mapping->closing && !mapping->moving && !mapping->unforked;
+}
+
+static void set_end(struct mapping *mapping, uint64_t end, uint64_t length)
+{
+	struct space *space = mapping->space;
+
+	take_out(space, mapping);
+	mapping->end = end;
+	mapping->length = length;
+	insert(space, mapping);
+}
+
+bool space_join(struct mapping *lower, struct mapping *upper)
+{
+	uint64_t end = lower->end, length = lower->length;
+
+	if (lower->end != upper->start || !are_alike(lower, upper) ||
+	    mapping_end_page(lower) != upper->first || !can_be_joined(lower) ||
+	    !can_be_joined(upper))
+		return false;
+	take_out(upper->space, upper);
+	set_end(lower, upper->end, end - lower->start + upper->length);
+	if (ledger_mapping(lower)) { /* until it is gone upper counts */
+		set_end(lower, end, length);
+		insert(upper->space, upper);
+		return false;
+	}
+	ledger_mapping_gone(upper);
+	fills_forget(upper);
+	lower->growing = upper->growing;
+	lower->n_loaded += upper->n_loaded;
+	lower->faults += upper->faults;
+	lower->fills += upper->fills;
+	lower->errors += upper->errors;
+	drop_mapping(upper);
+	return true;
 }
 
 /*

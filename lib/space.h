@@ -163,6 +163,10 @@ void space_remove(struct mapping *mapping);
 /* Cut a mapping in two at @address; the lower part keeps the struct. */
 int space_split(struct mapping *mapping, uint64_t address);
 
+/* The inverse: two pieces of what was one mapping, side by side and alike, become
+   one, if they are of a memfd; @upper is freed. False: they are not, or cannot. */
+bool space_join(struct mapping *lower, struct mapping *upper);
+
 /* Change where a mapping lies and how long it is. */
 int space_move(struct mapping *mapping, uint64_t start, uint64_t length);
 

@@ -166,6 +166,51 @@ START_TEST(a_part_can_be_made_read_only_and_writable_again)
 }
 END_TEST
 
+/* Of plain memory each piece has an object of its own. */
+START_TEST(pieces_that_are_alike_are_one_again)
+{
+	struct fixture f = set_up(_i);
+	size_t loaded = memory_info(f.at).loaded;
+
+	ck_assert_int_eq(wmap_protect(f.at + PAGES(4), PAGE, PROT_READ), 0);
+	ck_assert_uint_eq(memory_info(f.at).length, PAGES(4));
+	ck_assert_int_eq(wmap_protect(f.at + PAGES(4), PAGE, READ_WRITE), 0);
+	for (size_t i = 0; i < 9; i++)
+		ck_assert_int_eq(wmap_protect(f.at + PAGES(i), PAGE, PROT_READ),
+				 0);
+	ck_assert_int_eq(process_store(f.at + PAGES(8), 1), SIGSEGV);
+	for (size_t i = 9; i > 0; i--)
+		ck_assert_int_eq(
+			wmap_protect(f.at + PAGES(i - 1), PAGE, READ_WRITE), 0);
+	ck_assert_uint_eq(memory_info(f.at).length, PAGES(9));
+	ck_assert_uint_eq(memory_info(f.at).loaded, loaded);
+	ck_assert(filled(&f, 0, 9));
+	ck_assert_int_eq(process_store(f.at + PAGES(8), 1), 0);
+	ck_assert_ptr_eq(wmap_remap(f.at, PAGES(9), PAGES(12), 0, NULL), f.at);
+	ck_assert_int_eq(wmap_unmap(f.at, PAGES(12)), 0);
+	ck_assert(f.fd < 0 || file_has(f.fd, PAGES(8), "\1", 1) ==
+				      (kinds[_i] == WMAP_SHARED));
+}
+END_TEST
+
+/* Two that were mapped by two calls are two. */
+START_TEST(neighbours_that_are_alike_stay_two)
+{
+	char *at = memory_free_range(PAGES(64));
+	int fd = file_with(3, PAGES(8));
+
+	for (size_t i = 0; i < 8; i += 4)
+		ck_assert_ptr_eq(wmap_map(at + PAGES(i), PAGES(4), READ_WRITE,
+					  WMAP_SHARED | WMAP_FIXED, fd,
+					  (off_t)PAGES(i), NULL),
+				 at + PAGES(i));
+	ck_assert_int_eq(wmap_protect(at + PAGES(3), PAGES(2), PROT_READ), 0);
+	ck_assert_int_eq(wmap_protect(at + PAGES(3), PAGES(2), READ_WRITE), 0);
+	ck_assert_uint_eq(memory_info(at).length, PAGES(4));
+	ck_assert(pattern_holds(at, PAGES(8), 3, 0));
+}
+END_TEST
+
 START_TEST(what_may_not_be_touched_keeps_its_bytes)
 {
 	struct fixture f = set_up(_i);
@@ -384,6 +429,8 @@ static void protecting(TCase *facts)
 {
 	tcase_add_loop_test(
 		facts, a_part_can_be_made_read_only_and_writable_again, 0, 4);
+	tcase_add_loop_test(facts, pieces_that_are_alike_are_one_again, 0, 3);
+	tcase_add_test(facts, neighbours_that_are_alike_stay_two);
 	tcase_add_loop_test(facts, what_may_not_be_touched_keeps_its_bytes, 0,
 			    4);
 	tcase_add_loop_test(facts, untouched_pages_load_after_protecting, 0, 2);

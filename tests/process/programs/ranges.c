@@ -277,6 +277,23 @@ static void shrinks(const char *path)
 	print_file(path);
 }
 
+static void grows_where_protections_differed(const char *path)
+{
+	int fd = make_file(path, PAGES * PAGE);
+	char *p = map(fd, 8, MAP_SHARED), *q;
+
+	p[PAGE] = 'x';
+	for (size_t i = 1; i < 8; i += 2)
+		REQUIRE(mprotect(p + i * PAGE, PAGE, PROT_READ) == 0);
+	REQUIRE(mprotect(p, 8 * PAGE, PROT_READ | PROT_WRITE) == 0);
+	q = mremap(p, 8 * PAGE, PAGES * PAGE, MREMAP_MAYMOVE);
+	REQUIRE(q != MAP_FAILED);
+	q[9 * PAGE] = 'y';
+	print_sum("seen", q, PAGES * PAGE);
+	print_result("munmap", munmap(q, PAGES * PAGE));
+	print_file(path);
+}
+
 /* After mprotect it is several mappings, in the kernel, too. */
 static void shrinks_where_protections_differ(const char *path)
 {
@@ -373,6 +390,8 @@ const struct scenario scenarios[] = {
 	{ "uses_freed_addresses", uses_freed_addresses },
 	{ "grows", grows },
 	{ "shrinks", shrinks },
+	{ "grows_where_protections_differed",
+	  grows_where_protections_differed },
 	{ "shrinks_where_protections_differ",
 	  shrinks_where_protections_differ },
 	{ "moves", moves },
