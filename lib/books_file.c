@@ -6,6 +6,8 @@
  * wmap_file_*), so that memory and file agree:
  *
  *   before read, truncate   what is dirty is written back
+ *   before write, truncate  its length is asked for: stores past it are no part of
+ *                           the file, also when it grows over them
  *   before write            no older bytes of ours are on their way, nor set out
  *   after write             what was written goes into the pages in memory
  *   after truncate          pages past the end go, and what private mappings have
@@ -83,6 +85,8 @@ void books_file_sync(struct message *message)
 	struct file_sync *sync;
 	int error;
 
+	if (object && end_page(message) == UINT64_MAX)
+		object_measure(object);
 	if (!object || !object->n_dirty || list_empty(&object->mappings)) {
 		message_answer(message, 0);
 		return;
@@ -134,6 +138,14 @@ static int copy_in(struct object *object, uint64_t from, uint64_t to)
 	return (int)n;
 }
 
+static int refresh(struct object *object, struct page page, uint64_t from,
+		   uint64_t to)
+{
+	if (page.state == PAGE_WRITING)
+		object_set(object, page, PAGE_REDIRTIED, page.views);
+	return copy_in(object, from, to);
+}
+
 static int refresh_page(struct object *object, struct page page,
 			const struct message *message)
 {
@@ -142,9 +154,38 @@ static int refresh_page(struct object *object, struct page page,
 	uint64_t to = min_u64(start + PAGE,
 			      message->file.offset + message->file.length);
 
-	if (page.state == PAGE_WRITING)
-		object_set(object, page, PAGE_REDIRTIED, page.views);
-	return copy_in(object, from, to);
+	return refresh(object, page, from, to);
+}
+
+static bool has_course(const struct object *object)
+{
+	list_for_each(mapping, &object->mappings, struct mapping, of_object)
+		if (mapping->flags & MAPPING_COURSE)
+			return true;
+	return false;
+}
+
+static void clear_tail(struct object *object, uint64_t length)
+{
+	static const char zeros[PAGE];
+	struct page page = pages_get(&object->pages, length >> PAGE_SHIFT);
+
+	if (length % PAGE && page_is(page, STATES_PRESENT))
+		object_patch(object, length, zeros, PAGE - length % PAGE);
+}
+
+/* What was stored past the old end, in its page, is not in the file; it would be,
+   by the next write-back. */
+static int show_growth(struct object *object, uint64_t length)
+{
+	uint64_t old = object->length;
+	struct page page = pages_get(&object->pages, old >> PAGE_SHIFT);
+
+	if (length <= old || !(old % PAGE) || !page_is(page, STATES_PRESENT) ||
+	    has_course(object))
+		return 0;
+	clear_tail(object, old);
+	return refresh(object, page, old, page_up(old));
 }
 
 void books_file_writing(struct message *message)
@@ -155,7 +196,9 @@ void books_file_writing(struct message *message)
 
 	message->file.object = object;
 	if (object) {
-		object_get(object)->writers++;
+		/* Of several who write the first finds where it ended. */
+		if (!object_get(object)->writers++)
+			object_measure(object);
 		if (object->writing) {
 			message->post.next = object->stalled;
 			object->stalled = &message->post;
@@ -181,19 +224,20 @@ void books_file_written(struct message *message)
 							  message->file.dev,
 							  message->file.ino);
 	uint64_t first = first_page(message), end = end_page(message);
+	uint64_t written = message->file.offset + message->file.length;
 	struct page page;
 	uint64_t cursor = 0;
 	int error = 0;
 
 	if (object) {
 		fills_repeat(object, first, end);
+		if (writing)
+			error = show_growth(object, written);
 		while (!error &&
 		       pages_next(&object->pages, first, end, &cursor, &page))
 			if (page_is(page, STATES_PRESENT))
 				error = refresh_page(object, page, message);
-		object->length =
-			max_u64(object->length,
-				message->file.offset + message->file.length);
+		object->length = max_u64(object->length, written);
 	}
 	retry_and_answer(pager, object, message, error);
 	if (writing)
@@ -201,15 +245,6 @@ void books_file_written(struct message *message)
 }
 
 /* ---- After truncating ------------------------------------------------------- */
-
-static void clear_tail(struct object *object, uint64_t length)
-{
-	static const char zeros[PAGE];
-	struct page page = pages_get(&object->pages, length >> PAGE_SHIFT);
-
-	if (length % PAGE && page_is(page, STATES_PRESENT))
-		object_patch(object, length, zeros, PAGE - length % PAGE);
-}
 
 /* Changed pages of private mappings from @end on; in other processes who truncates
    has it done (client_file.c), for his own. */
@@ -235,13 +270,16 @@ void books_file_length(struct message *message)
 		books_find_file(pager, message->file.dev, message->file.ino);
 	uint64_t length = message->file.length;
 	uint64_t end = page_up(length) >> PAGE_SHIFT;
+	int error = 0;
 
 	if (object) {
 		fills_repeat(object, length >> PAGE_SHIFT, UINT64_MAX);
 		object_forget(object, end, UINT64_MAX);
 		drop_copies(object, end);
-		clear_tail(object, length);
+		error = show_growth(object, length);
+		if (length < object->length)
+			clear_tail(object, length);
 		object->length = length;
 	}
-	retry_and_answer(pager, object, message, 0);
+	retry_and_answer(pager, object, message, error);
 }

@@ -198,6 +198,10 @@ void writeback_start(struct pager *pager, struct writeback *writeback);
 /* Nobody is in write(2) to the object's file any more. */
 void writeback_resume(struct object *object);
 
+/* Ask its store for its length, which is returned, or a negative errno; of one that
+   became shorter, what lies beyond is there no longer. */
+int64_t object_measure(struct object *object);
+
 /* Drop the clean pages of [first, end) from memory. */
 void object_drop(struct object *object, uint64_t first, uint64_t end);
 

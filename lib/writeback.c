@@ -259,12 +259,17 @@ static bool course_only(const struct object *object)
 	return true;
 }
 
-/* A store that became shorter: what lies beyond is there no longer. */
-static void notice_length(struct object *object, uint64_t length)
+int64_t object_measure(struct object *object)
 {
-	if (length < object->length && !course_only(object))
-		object_drop(object, page_up(length) >> PAGE_SHIFT, UINT64_MAX);
-	object->length = length;
+	int64_t length = store_length(object->store);
+
+	if (length < 0)
+		return length;
+	if ((uint64_t)length < object->length && !course_only(object))
+		object_drop(object, page_up((uint64_t)length) >> PAGE_SHIFT,
+			    UINT64_MAX);
+	object->length = (uint64_t)length;
+	return length;
 }
 
 /* Where writing through this mapping ends. */
@@ -287,10 +292,9 @@ static int find_limit(struct object *object, uint64_t *limit)
 	*limit = object->n_pages << PAGE_SHIFT;
 	if (!object->store)
 		return 0;
-	length = store_length(object->store);
+	length = object_measure(object);
 	if (length < 0)
 		return (int)length;
-	notice_length(object, (uint64_t)length);
 	*limit = 0;
 	list_for_each(mapping, &object->mappings, struct mapping, of_object)
 		if (mapping->tracked)

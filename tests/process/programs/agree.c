@@ -175,6 +175,34 @@ static void truncates_by_name_and_grows_again(const char *path)
 	print_whole_file();
 }
 
+/* What is stored past the end never gets into the file: not when it grows. */
+static void store_past_the_end(const char *path)
+{
+	set_up(path, MAP_SHARED);
+	REQUIRE(!ftruncate(file, PAGE + 10));
+	memset(at + PAGE, 's', PAGE);
+}
+
+static void grows_over_what_was_stored(const char *path)
+{
+	store_past_the_end(path);
+	REQUIRE(!ftruncate(file, 3 * PAGE));
+	print_sum("memory", at, 3 * PAGE);
+	REQUIRE(!msync(at, LENGTH, MS_SYNC));
+	print_whole_file();
+}
+
+static void writes_over_what_was_stored(const char *path)
+{
+	store_past_the_end(path);
+	REQUIRE(pwrite(file, "written", 7, PAGE + 100) == 7);
+	print_sum("memory", at, PAGE + 107);
+	REQUIRE(pwrite(file, "more", 4, 2 * PAGE + 100) == 4);
+	print_sum("memory", at, 3 * PAGE);
+	REQUIRE(!msync(at, LENGTH, MS_SYNC));
+	print_whole_file();
+}
+
 static void grows_under_a_longer_mapping(const char *path)
 {
 	file = make_file(path, 100);
@@ -287,6 +315,8 @@ const struct scenario scenarios[] = {
 	  truncates_what_was_changed_privately },
 	{ "truncates_by_name_and_grows_again",
 	  truncates_by_name_and_grows_again },
+	{ "grows_over_what_was_stored", grows_over_what_was_stored },
+	{ "writes_over_what_was_stored", writes_over_what_was_stored },
 	{ "grows_under_a_longer_mapping", grows_under_a_longer_mapping },
 	{ "copies_between_files", copies_between_files },
 	{ "writes_much", writes_much },
