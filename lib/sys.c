@@ -16,6 +16,7 @@
 #include "sys.h"
 
 long (*sys_hook)(long number);
+long (*sys_hook_after)(long number, long a, long b, long c, long result);
 
 /* Apart: a call between the registers' setting and their use would spoil them. */
 static long enter(long number, long a, long b, long c, long d, long e, long f)
@@ -39,8 +40,11 @@ long sys_call6(long number, long a, long b, long c, long d, long e, long f)
 
 	if (__builtin_expect(sys_hook != NULL, 0))
 		result = sys_hook(number);
-	if (!result)
+	if (!result) {
 		result = enter(number, a, b, c, d, e, f);
+		if (__builtin_expect(sys_hook_after != NULL, 0))
+			result = sys_hook_after(number, a, b, c, result);
+	}
 	fds_note(number, a, b, result);
 	return result;
 }
@@ -340,15 +344,6 @@ int uffd_continue(int uffd, uint64_t address, uint64_t length, uint64_t mode,
 	return outcome(error, cont.mapped, done);
 }
 
-int uffd_move(int uffd, uint64_t to, uint64_t from, uint64_t length,
-	      uint64_t *done)
-{
-	struct uffdio_move move = { .dst = to, .src = from, .len = length };
-	int error = uffd_ioctl(uffd, UFFDIO_MOVE, &move);
-
-	return outcome(error, move.move, done);
-}
-
 int uffd_poison(int uffd, uint64_t address, uint64_t length, uint64_t *done)
 {
 	struct uffdio_poison poison = {
@@ -400,4 +395,47 @@ void uffd_wake(int uffd, uint64_t address, uint64_t length)
 	/* No way is known for it to fail; but a sleeper depends on it. */
 	while (uffd_ioctl(uffd, UFFDIO_WAKE, &range) && ++tries < TRIES)
 		sys_call(SYS_sched_yield);
+}
+
+static int move_some(int uffd, uint64_t to, uint64_t from, uint64_t length,
+		     uint64_t *done)
+{
+	struct uffdio_move move = { .dst = to, .src = from, .len = length };
+	int error = uffd_ioctl(uffd, UFFDIO_MOVE, &move);
+
+	return outcome(error, move.move, done);
+}
+
+/*
+ * Linux 6.18 stops with -EEXIST at pages that it has just moved itself: if a page
+ * changes under its hands it begins again, but does not forget that it had to:
+ *
+ *   the program                  MOVE
+ *                                sees the page of zeros
+ *   stores for the first time:
+ *   a page of its own
+ *                                another page now: EAGAIN, again
+ *                                moves it, EAGAIN is still set: again
+ *                                a page is there: EEXIST
+ *
+ * Who believed it would throw away what was moved. So it is asked for the rest
+ * until nothing comes of that; and where nothing was, what is there was moved.
+ */
+int uffd_move(int uffd, uint64_t to, uint64_t from, uint64_t length,
+	      uint64_t *done)
+{
+	uint64_t n;
+	int error;
+
+	*done = 0;
+	do {
+		error = move_some(uffd, to + *done, from + *done,
+				  length - *done, &n);
+		if (error == -EEXIST) {
+			uffd_wake(uffd, to + *done, PAGE);
+			n = PAGE;
+		}
+		*done += n;
+	} while (n && *done < length);
+	return *done < length ? error : 0;
 }

@@ -3,7 +3,8 @@
  * The kernel: every system call that can fail goes through sys_call
  *
  * All return what the system call returns, or a negative errno. sys_hook lets
- * a test answer in the kernel's place; it is constant while threads run.
+ * a test answer in the kernel's place, sys_hook_after change what it has answered;
+ * both are constant while threads run.
  */
 #ifndef WMAP_SYS_H
 #define WMAP_SYS_H
@@ -20,6 +21,10 @@
  * pass, a negative errno is the answer instead.
  */
 extern long (*sys_hook)(long number);
+
+/* Likewise: called after each one that was made, with its first arguments and its
+   answer; what it returns is the answer instead. */
+extern long (*sys_hook_after)(long number, long a, long b, long c, long result);
 
 long sys_call6(long number, long a, long b, long c, long d, long e, long f);
 
@@ -143,7 +148,9 @@ int uffd_zeropage(int uffd, uint64_t address, uint64_t length, uint64_t *done);
 int uffd_continue(int uffd, uint64_t address, uint64_t length, uint64_t mode,
 		  uint64_t *done);
 /* The pages themselves, from one place of this process's private anonymous memory
-   to another, which is registered; -EBUSY: a page is shared, or pinned. */
+   to another, which is registered, and where nothing is: a page that is there all
+   the same counts as done. -EBUSY: a page is shared, or pinned; -ENOENT, too: there
+   is none. */
 int uffd_move(int uffd, uint64_t to, uint64_t from, uint64_t length,
 	      uint64_t *done);
 int uffd_poison(int uffd, uint64_t address, uint64_t length, uint64_t *done);
