@@ -203,6 +203,12 @@ void copies_allow(struct mapping *mapping, uint64_t index)
 	uffd_wake(mapping->space->uffd, address, PAGE);
 }
 
+int copies_hide(const struct mapping *mapping, uint64_t index)
+{
+	return (int)sys_call(SYS_madvise, mapping_address(mapping, index), PAGE,
+			     MADV_DONTNEED);
+}
+
 int copies_put(struct mapping *mapping, uint64_t index, const void *bytes)
 {
 	uint64_t done;

@@ -66,6 +66,10 @@ void copies_look(struct mapping *mapping, uint64_t first, uint64_t count);
 /* A store to a protected page is allowed from now on: it is a copy. */
 void copies_allow(struct mapping *mapping, uint64_t index);
 
+/* Take a page of the object's out of the page table, where copies_put is to put
+   its copy. -EINVAL: it is locked there. */
+int copies_hide(const struct mapping *mapping, uint64_t index);
+
 /* Put a copy in place, and wake its sleeper. -EEXIST: something is there. */
 int copies_put(struct mapping *mapping, uint64_t index, const void *bytes);
 

@@ -133,8 +133,11 @@ static void resolve_present(struct pager *pager, struct mapping *mapping,
 
 /* ---- Copies --------------------------------------------------------------------*/
 
-/* Copy what is in memory, and what nobody else shows goes. What is shown already is
-   protected: a store to it is a message of its own. */
+static bool is_shown_by_others(const struct object *object)
+{
+	return object->mappings.next->next != &object->mappings;
+}
+
 static void make_copy(struct pager *pager, struct mapping *mapping,
 		      uint64_t index, const struct fault *fault)
 {
@@ -145,12 +148,13 @@ static void make_copy(struct pager *pager, struct mapping *mapping,
 		fault_refuse(pager, fault);
 	else if (copies_put(mapping, index, bytes))
 		fault_wake(fault);
-	else if (object->mappings.next->next == &object->mappings)
+	else if (!is_shown_by_others(object))
 		object_drop(object, index, index + 1);
 }
 
 /* A first store through a private mapping, to a page that is in memory; unless it
-   had to go to make room for the copy. */
+   had to go to make room for the copy. What nobody else shows is not to stay
+   beside its copy, as it would if the kernel made that. */
 static void copy_page(struct pager *pager, struct mapping *mapping,
 		      uint64_t index, const struct fault *fault)
 {
@@ -161,7 +165,8 @@ static void copy_page(struct pager *pager, struct mapping *mapping,
 		return;
 	if (!page_is(pages_get(&object->pages, index), STATES_PRESENT))
 		fault_wake(fault);
-	else if (fault->protected)
+	else if (fault->protected &&
+		 (is_shown_by_others(object) || copies_hide(mapping, index)))
 		copies_allow(mapping, index);
 	else
 		make_copy(pager, mapping, index, fault);

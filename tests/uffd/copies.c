@@ -70,7 +70,7 @@ START_TEST(more_is_changed_than_there_is_memory)
 	char *at = map_stored(fd);
 
 	ck_assert_uint_le(anonymous(at), BUDGET);
-	ck_assert_uint_gt(anonymous(at), BUDGET / 8);
+	ck_assert_uint_gt(anonymous(at), BUDGET / 2);
 	for (int round = 0; round < 2; round++) {
 		ck_assert(half_is_stored(at, 0, N));
 		ck_assert_uint_le(anonymous(at), BUDGET);
@@ -105,18 +105,31 @@ START_TEST(what_was_loaded_is_seen_to_be_stored_to)
 }
 END_TEST
 
+/* Nothing is read that is not asked for. */
+static char *map_loaded(int fd)
+{
+	char *at = map_file(fd);
+
+	ck_assert_int_eq(wmap_advise(at, LARGE, WMAP_ADVICE_RANDOM), 0);
+	memory_load(at, 64);
+	return at;
+}
+
+/* What they are copies of goes, unless another mapping shows it. */
 START_TEST(they_are_counted)
 {
-	char *at = map_file(file_with(SEED, LARGE));
-	uint64_t before;
+	int fd = file_with(SEED, LARGE);
+	char *at = map_loaded(fd);
+	uint64_t before, beside = _i ? PAGES(64) : 0;
 
-	memory_load(at, 64);
+	if (_i)
+		memory_map(LARGE, PROT_READ, WMAP_SHARED, fd, 0);
 	before = memory_stats().memory;
 	memory_store(at, 64, 's');
-	ck_assert_uint_ge(memory_stats().memory, before + PAGES(64));
+	ck_assert_uint_eq(memory_stats().memory, before + beside);
 	ck_assert_uint_eq(anonymous(at), PAGES(64));
 	ck_assert_int_eq(wmap_advise(at, PAGES(64), WMAP_ADVICE_DONTNEED), 0);
-	ck_assert_uint_le(memory_stats().memory, before);
+	ck_assert_uint_eq(memory_stats().memory, before - PAGES(64));
 	ck_assert_uint_eq(anonymous(at), 0);
 }
 END_TEST
@@ -336,17 +349,17 @@ END_TEST
 /* What is in the page tables must be protected again at its new place. */
 START_TEST(stores_after_a_move_are_seen)
 {
-	char *at = map_file(file_with(SEED, LARGE)), *there;
+	int fd = file_with(SEED, LARGE);
+	char *at = map_loaded(fd), *there;
 	uint64_t before;
 
-	memory_load(at, 64);
+	memory_map(LARGE, PROT_READ, WMAP_SHARED, fd, 0);
 	memory_store(at, 8, 'x');
 	there = wmap_remap(at, LARGE, 2 * LARGE, WMAP_MAYMOVE, NULL);
 	ck_assert_ptr_ne(there, WMAP_FAILED);
 	before = memory_stats().memory;
 	memory_store(there, 64, 'y');
-	ck_assert_uint_ge(memory_stats().memory, before + PAGES(56));
-	ck_assert_uint_le(memory_stats().memory, before + PAGES(60));
+	ck_assert_uint_eq(memory_stats().memory, before + PAGES(56));
 }
 END_TEST
 
@@ -472,7 +485,7 @@ int main(void)
 	tcase_add_test(facts, more_is_changed_than_there_is_memory);
 	tcase_add_loop_test(facts, what_was_loaded_is_seen_to_be_stored_to, 0,
 			    2);
-	tcase_add_test(facts, they_are_counted);
+	tcase_add_loop_test(facts, they_are_counted, 0, 2);
 	tcase_add_test(facts, a_mapping_of_its_own_budget_keeps_it);
 	tcase_add_test(facts, a_budget_may_come_later);
 	tcase_add_test(facts, without_a_budget_they_cost_no_message);
