@@ -7,8 +7,12 @@
  * process of its own, and these take turns, fork by fork. Then once more, with
  * a child that loads a byte of every 64th page: reported, without a limit.
  *
+ * And the first fork of a process whose pager is a thread till then, and moves
+ * out: how long fork takes, of a process each. Its pages were loaded, not stored
+ * to.
+ *
  * Starts the wmapd of the build beside it. Exit status 1 if the ratio of the
- * medians, fork alone, is above 1.5.
+ * medians, fork alone, is above 1.5, or the median of first forks above 30 ms.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -26,9 +30,10 @@
 
 #define PAGE  4096u
 #define LIMIT 1.5
+#define FIRST 30.0 /* ms */
 
 static size_t length;
-static int rounds;
+static int rounds, firsts;
 
 /* ---- A process that forks when it is told to ---------------------------------- */
 
@@ -40,26 +45,33 @@ struct forker {
 	int ask, hear;
 };
 
-static char *memory_of(enum way way)
+static char *map_file(void)
 {
 	char path[] = "/tmp/wmap-fork-XXXXXX";
-	char *at = MAP_FAILED;
-	int fd;
+	int fd = mkostemp(path, O_CLOEXEC);
+	char *at;
+
+	if (fd < 0 || unlink(path) != 0 || ftruncate(fd, (off_t)length) != 0)
+		bench_die("file");
+	at = wmap_map(NULL, length, PROT_READ | PROT_WRITE, WMAP_SHARED, fd, 0,
+		      NULL);
+	if (at == MAP_FAILED)
+		bench_die("map");
+	close(fd);
+	return at;
+}
+
+static char *memory_of(enum way way)
+{
+	char *at;
 
 	if (way == NOTHING)
 		return NULL;
-	if (way == PLAIN) {
+	if (way == PLAIN)
 		at = mmap(NULL, length, PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	} else {
-		fd = mkostemp(path, O_CLOEXEC);
-		if (fd < 0 || unlink(path) != 0 ||
-		    ftruncate(fd, (off_t)length) != 0)
-			bench_die("file");
-		at = wmap_map(NULL, length, PROT_READ | PROT_WRITE, WMAP_SHARED,
-			      fd, 0, NULL);
-		close(fd);
-	}
+	else
+		at = map_file();
 	if (at == MAP_FAILED)
 		bench_die("map");
 	for (size_t i = 0; i < length; i += PAGE)
@@ -139,6 +151,59 @@ static uint64_t forker_ask(const struct forker *forker, char what)
 	return forker_hear(forker);
 }
 
+/* ---- The first fork --------------------------------------------------------------- */
+
+static bool ends_well(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, 0) == pid && !status;
+}
+
+__attribute__((noreturn)) static void move_out(int answer)
+{
+	const volatile char *at;
+	uint64_t ns;
+	pid_t pid;
+
+	if (wmap_pager_set("thread") != 0)
+		bench_die("wmap_pager_set");
+	at = map_file();
+	for (size_t i = 0; i < length; i += PAGE)
+		if (at[i])
+			bench_die("the file's bytes are others");
+	ns = bench_now();
+	pid = fork();
+	if (pid == 0)
+		_exit(at[length - PAGE]);
+	ns = bench_now() - ns;
+	if (pid < 0 || !ends_well(pid))
+		bench_die("the first fork");
+	_exit(write(answer, &ns, sizeof(ns)) != sizeof(ns));
+}
+
+static double measure_first(void)
+{
+	static struct bench_samples samples;
+	int answer[2];
+
+	if (pipe(answer) != 0)
+		bench_die("pipe");
+	for (int i = 0; i < firsts; i++) {
+		pid_t pid = fork();
+		uint64_t ns = 0;
+
+		if (pid == 0)
+			move_out(answer[1]);
+		if (pid < 0 || !ends_well(pid) ||
+		    read(answer[0], &ns, sizeof(ns)) != sizeof(ns))
+			bench_die("a process that forks first");
+		bench_add(&samples, ns);
+	}
+	bench_print("first fork", false, "forks", &samples);
+	return (double)bench_quantile(&samples, 0.5) / 1e6;
+}
+
 /* ---- wmapd ----------------------------------------------------------------------- */
 
 static pid_t start_wmapd(void)
@@ -212,11 +277,12 @@ static double compare(struct forker *forkers, char what, const char *kind)
 int main(void)
 {
 	struct forker forkers[WAYS];
-	double alone, looking;
+	double alone, looking, first;
 	pid_t wmapd = start_wmapd();
 
 	length = (size_t)(bench_is_brief() ? 32 : 1024) << 20;
 	rounds = bench_is_brief() ? 20 : 200;
+	firsts = bench_is_brief() ? 1 : 5;
 	await_wmapd();
 	for (int way = 0; way < WAYS; way++)
 		forker_start(&forkers[way], (enum way)way);
@@ -232,5 +298,9 @@ int main(void)
 		waitpid(forkers[way].pid, NULL, 0);
 	kill(wmapd, SIGTERM);
 	waitpid(wmapd, NULL, 0);
-	return !bench_is_brief() && alone > LIMIT;
+	first = measure_first();
+	printf("{\"what\": \"first fork\", \"MiB\": %zu, \"ms\": %.1f, "
+	       "\"limit\": %.1f}\n",
+	       length >> 20, first, FIRST);
+	return !bench_is_brief() && (alone > LIMIT || first > FIRST);
 }

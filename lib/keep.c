@@ -222,7 +222,7 @@ static int spawn_keeper(char *path, char *address, int ready, char *more)
 }
 
 /* @more: an option, or NULL. */
-static int start(char *path, char *address, char *more)
+static int begin(char *path, char *address, char *more)
 {
 	int ready[2], error = (int)sys_call(SYS_pipe2, ready, O_CLOEXEC);
 
@@ -231,10 +231,19 @@ static int start(char *path, char *address, char *more)
 	error = spawn_keeper(path, address, ready[1], more);
 	sys_call(SYS_close, ready[1]);
 	if (!error)
-		error = wait_ready(ready[0]);
-	if (!error)
 		return ready[0];
 	sys_call(SYS_close, ready[0]);
+	return error;
+}
+
+int keep_await(int keeper)
+{
+	int error = keeper < 0 ? keeper : wait_ready(keeper);
+
+	if (!error)
+		return keeper;
+	if (keeper >= 0)
+		sys_call(SYS_close, keeper);
 	return error;
 }
 
@@ -242,10 +251,10 @@ int keep_rescue(char *command, char *address)
 {
 	static char rescue[] = "--rescue";
 
-	return start(command, address, rescue);
+	return keep_await(begin(command, address, rescue));
 }
 
-int keep_start(char address[KEEP_ADDRESS_SIZE])
+int keep_begin(char address[KEEP_ADDRESS_SIZE])
 {
 	char path[PATH_MAX];
 	uint64_t random = 0;
@@ -256,5 +265,10 @@ int keep_start(char address[KEEP_ADDRESS_SIZE])
 		return -errno;
 	snprintf(address, KEEP_ADDRESS_SIZE, "@wmap-%d-%016lx", (int)getpid(),
 		 random);
-	return start(path, address, NULL);
+	return begin(path, address, NULL);
+}
+
+int keep_start(char address[KEEP_ADDRESS_SIZE])
+{
+	return keep_await(keep_begin(address));
 }

@@ -16,6 +16,11 @@
  */
 int keep_start(char address[KEEP_ADDRESS_SIZE]);
 
+/* Likewise, in two steps: it takes some milliseconds, in which the caller may do
+   something else. The second takes what the first returned, also an error. */
+int keep_begin(char address[KEEP_ADDRESS_SIZE]);
+int keep_await(int keeper);
+
 /* Where the wmap command is; false: nowhere. */
 bool keep_find(char command[PATH_MAX]);
 

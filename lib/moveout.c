@@ -3,12 +3,13 @@
  * Moving out: a pager thread becomes a pager process, before the first fork
  *
  *      forking thread             pager thread              wmapd
- *   1  starts it, with a keeper                             listens
- *   2  has all calls wait, and
+ *   1  has all calls wait, and
  *      waits until none is under way
- *   3  LEAVE ──────────────────►  reads no fault any more,
+ *   2  LEAVE ──────────────────►  reads no fault any more,
  *      ◄───────────────── done    ends what is being read
  *                                 and written, then idles
+ *   3  starts it, with a keeper;
+ *      notes the states meanwhile                           listens
  *   4  MOVE_IN ──────────────────────────────────────────►  a space without uffd
  *      each object: memfd, page states, file ────────────►  adopts it
  *      each mapping: addresses, pages touched ───────────►  books it
@@ -18,7 +19,7 @@
  *                                 ends
  *   7  calls go to wmapd
  *
- * A thread that faults after 3 sleeps until 5. Before 5 wmapd has changed
+ * A thread that faults after 2 sleeps until 5. Before 5 wmapd has changed
  * nothing that is seen here: whatever fails up to there closes the connection,
  * and the thread reads faults again (STAY). The answer to ATTACH decides: from
  * then on the pages are wmapd's.
@@ -43,23 +44,53 @@
 /* Objects told of so far, by number from 1. */
 struct told {
 	const struct object **objects;
-	size_t n, room;
+	size_t n;
 };
+
+/* States that are noted while wmapd starts: of the first mappings alone, as each
+   takes two descriptors. */
+struct noted {
+	int object, touched; /* memfds, or -1 */
+};
+
+#define NOTED 4
 
 /* ---- Objects ----------------------------------------------------------------------- */
 
-static int tell_object(const struct object *object, uint64_t number)
+/* A memfd, or a negative errno. */
+static int note_object(const struct object *object)
 {
-	int fds[3] = { object->memfd, states_open(object->n_pages), -1 };
-	int error = fds[1] < 0 ? fds[1] : states_write(object, fds[1]);
+	int fd = states_open(object->n_pages);
+	int error = fd < 0 ? fd : states_write(object, fd);
 
+	if (error && fd >= 0)
+		sys_call(SYS_close, fd);
+	return error ? error : fd;
+}
+
+static int note_touched(const struct mapping *mapping)
+{
+	int fd = states_open((mapping->end - mapping->start) >> PAGE_SHIFT);
+	int error = fd < 0 ? fd : states_write_touched(mapping, fd);
+
+	if (error && fd >= 0)
+		sys_call(SYS_close, fd);
+	return error ? error : fd;
+}
+
+static int tell_object(const struct object *object, uint64_t number,
+		       struct noted *noted)
+{
+	int fds[3] = { object->memfd, -1, -1 };
+
+	if (noted->object < 0)
+		noted->object = note_object(object);
+	if (noted->object < 0)
+		return noted->object;
+	fds[1] = noted->object;
 	if (object->store)
 		fds[2] = store_file_descriptor(object->store);
-	if (!error)
-		error = remote_adopt_object(number, fds, fds[2] >= 0 ? 3 : 2);
-	if (fds[1] >= 0)
-		sys_call(SYS_close, fds[1]);
-	return error;
+	return remote_adopt_object(number, fds, fds[2] >= 0 ? 3 : 2);
 }
 
 static uint64_t number_of(const struct told *told, const struct object *object)
@@ -72,33 +103,31 @@ static uint64_t number_of(const struct told *told, const struct object *object)
 
 /* *@number: 0 for plain memory, which needs no telling. */
 static int tell_once(struct told *told, const struct object *object,
-		     uint64_t *number)
+		     struct noted *noted, uint64_t *number)
 {
 	*number = object->memfd < 0 ? 0 : number_of(told, object);
 	if (*number || object->memfd < 0)
 		return 0;
 	told->objects[told->n++] = object;
 	*number = told->n;
-	return tell_object(object, *number);
+	return tell_object(object, *number, noted);
 }
 
 /* ---- Mappings ---------------------------------------------------------------------- */
 
-static int tell_mapping(struct told *told, const struct mapping *mapping)
+static int tell_mapping(struct told *told, const struct mapping *mapping,
+			struct noted *noted)
 {
 	uint64_t number = 0;
-	int error = tell_once(told, mapping->object, &number), fd;
+	int error = tell_once(told, mapping->object, noted, &number);
 
 	if (error)
 		return error;
-	fd = states_open((mapping->end - mapping->start) >> PAGE_SHIFT);
-	if (fd < 0)
-		return fd;
-	error = states_write_touched(mapping, fd);
-	if (!error)
-		error = remote_adopt_mapping(mapping, number, fd);
-	sys_call(SYS_close, fd);
-	return error;
+	if (noted->touched < 0)
+		noted->touched = note_touched(mapping);
+	return noted->touched < 0 ?
+		       noted->touched :
+		       remote_adopt_mapping(mapping, number, noted->touched);
 }
 
 /* ---- All of it --------------------------------------------------------------------- */
@@ -129,33 +158,57 @@ static void own_files(const struct space *space, bool own)
 	}
 }
 
-static int tell_all(const struct space *space)
+/* Without a descriptor for it, it is noted when it is told. */
+static void note(const struct space *space, struct noted *noted)
+{
+	const struct object *before = NULL;
+
+	for (size_t i = 0; i < NOTED; i++)
+		noted[i] = (struct noted){ -1, -1 };
+	for (size_t i = 0; i < NOTED && i < space->n; i++) {
+		const struct mapping *mapping = space->entries[i].mapping;
+
+		if (mapping->object != before && mapping->object->memfd >= 0)
+			noted[i].object = note_object(mapping->object);
+		noted[i].touched = note_touched(mapping);
+		before = mapping->object;
+	}
+}
+
+static void let_go(struct noted *noted)
+{
+	if (noted->object >= 0)
+		sys_call(SYS_close, noted->object);
+	if (noted->touched >= 0)
+		sys_call(SYS_close, noted->touched);
+	*noted = (struct noted){ -1, -1 };
+}
+
+static int tell_all(const struct space *space, struct noted *noted)
 {
 	size_t size = (space->n + 1) * sizeof(struct object *);
 	struct told told = { .objects = mem_alloc(size) };
 	int error = told.objects ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < space->n && !error; i++)
-		error = tell_mapping(&told, space->entries[i].mapping);
+	for (size_t i = 0; i < space->n && !error; i++) {
+		struct noted none = { -1, -1 };
+		struct noted *mine = i < NOTED ? &noted[i] : &none;
+
+		error = tell_mapping(&told, space->entries[i].mapping, mine);
+		let_go(mine);
+	}
 	mem_free(told.objects, size);
 	return error;
 }
 
-int moveout(struct pager *pager, const struct hints **hints)
+static int move_to(const char *address, const struct space *space,
+		   struct noted *noted, const struct hints **hints)
 {
-	const struct space *space = pager->home;
-	char address[KEEP_ADDRESS_SIZE];
-	int error, keeper;
+	int error = remote_move_in(address);
 
-	if (!can_move(space))
-		return -EOPNOTSUPP;
-	keeper = keep_start(address);
-	if (keeper < 0)
-		return keeper;
-	error = remote_move_in(address);
 	if (!error) {
 		own_files(space, false);
-		error = tell_all(space);
+		error = tell_all(space, noted);
 	}
 	if (!error)
 		error = remote_attach(space->uffd, hints);
@@ -163,6 +216,25 @@ int moveout(struct pager *pager, const struct hints **hints)
 		remote_stop();
 		own_files(space, true);
 	}
-	sys_call(SYS_close, keeper);
+	return error;
+}
+
+int moveout(struct pager *pager, const struct hints **hints)
+{
+	const struct space *space = pager->home;
+	char address[KEEP_ADDRESS_SIZE];
+	struct noted noted[NOTED];
+	int error, keeper;
+
+	if (!can_move(space))
+		return -EOPNOTSUPP;
+	keeper = keep_begin(address);
+	note(space, noted);
+	keeper = keep_await(keeper);
+	error = keeper < 0 ? keeper : move_to(address, space, noted, hints);
+	for (size_t i = 0; i < NOTED; i++)
+		let_go(&noted[i]);
+	if (keeper >= 0)
+		sys_call(SYS_close, keeper);
 	return error;
 }

@@ -83,11 +83,23 @@ int object_create(struct wmap_store *store, bool plain, struct object **result)
 	return error;
 }
 
-/* The pages that a memfd has, run by run. */
-static int find_pages(struct object *object, enum page_state state)
+/* How many pages a memfd has; or a negative errno. */
+static int64_t count_pages(int memfd)
 {
+	struct stat stat;
+	int error = (int)sys_call(SYS_fstat, memfd, &stat);
+
+	return error ? error : stat.st_blocks * 512 >> PAGE_SHIFT;
+}
+
+int object_find(struct object *object, enum page_state state)
+{
+	int64_t n = count_pages(object->memfd);
+	int error = n < 0 ? (int)n : 0;
 	long from = 0, to;
-	int error = 0;
+
+	if ((uint64_t)n == object->n_present)
+		return 0;
 
 	while (!error) {
 		from = sys_call(SYS_lseek, object->memfd, from, SEEK_DATA);
@@ -97,17 +109,17 @@ static int find_pages(struct object *object, enum page_state state)
 		if (to < 0)
 			return (int)to;
 		for (; from < to && !error; from += (long)PAGE) {
-			struct page none = { (uint64_t)from >> PAGE_SHIFT,
-					     PAGE_ABSENT, 0 };
+			struct page page = pages_get(
+				&object->pages, (uint64_t)from >> PAGE_SHIFT);
 
-			error = object_set(object, none, state, 0);
+			if (!page_is(page, STATES_PRESENT))
+				error = object_set(object, page, state, 0);
 		}
 	}
 	return error;
 }
 
-int object_adopt(struct wmap_store *store, int memfd, bool dirty,
-		 struct object **result)
+int object_adopt(struct wmap_store *store, int memfd, struct object **result)
 {
 	struct stat stat;
 	int error = (int)sys_call(SYS_fstat, memfd, &stat);
@@ -121,8 +133,6 @@ int object_adopt(struct wmap_store *store, int memfd, bool dirty,
 	(*result)->n_pages = (uint64_t)stat.st_size >> PAGE_SHIFT;
 	error = pages_reserve(&(*result)->pages,
 			      (uint64_t)stat.st_blocks * 512 >> PAGE_SHIFT);
-	if (!error)
-		error = find_pages(*result, dirty ? PAGE_DIRTY : PAGE_CLEAN);
 	if (error)
 		object_put(*result);
 	return error;

@@ -113,10 +113,14 @@ static inline struct wmap_store *object_source(const struct object *object)
 /* -ENOMEM, -EMFILE …  @store is referenced; NULL for zeros. */
 int object_create(struct wmap_store *store, bool plain, struct object **object);
 
-/* One whose memory was another pager's: takes @memfd over, also on failure. Its
-   pages are CLEAN, or DIRTY if they may have been stored to. */
-int object_adopt(struct wmap_store *store, int memfd, bool dirty,
-		 struct object **object);
+/* One whose memory was another pager's: takes @memfd over, also on failure. No page
+   of it is known yet. */
+int object_adopt(struct wmap_store *store, int memfd, struct object **object);
+
+/* What that memory has beside the pages that are known to be present is @state:
+   CLEAN, or DIRTY if it may have been stored to. Takes long only if there is any. */
+int object_find(struct object *object, enum page_state state);
+
 struct object *object_get(struct object *object);
 void object_put(struct object *object);
 

@@ -146,16 +146,17 @@ int pages_reserve(struct pages *pages, size_t n)
 	return n_slots > pages->n_slots ? resize(pages, n_slots) : 0;
 }
 
-static int insert(struct pages *pages, uint64_t word)
+/* At @slot, which is free and its place; or where that is in a larger table. */
+static int insert(struct pages *pages, size_t slot, uint64_t word)
 {
-	int error = 0;
+	if (pages->n_used >= pages->n_slots / 4 * 3) {
+		int error = resize(pages, slots_for(pages->n_used + 1, 9));
 
-	if (pages->n_used >= pages->n_slots / 4 * 3)
-		error = resize(pages, slots_for(pages->n_used + 1, 9));
-	if (error)
-		return error;
-	pages->slots[find(pages->slots, pages->n_slots, word_index(word))] =
-		word;
+		if (error)
+			return error;
+		slot = find(pages->slots, pages->n_slots, word_index(word));
+	}
+	pages->slots[slot] = word;
 	pages->n_used++;
 	return 0;
 }
@@ -200,7 +201,7 @@ static void erase(struct pages *pages, size_t hole)
 
 int pages_put(struct pages *pages, struct page page)
 {
-	size_t slot;
+	size_t slot = 0;
 
 	assert(page.index < PAGES_LIMIT && page.views <= VIEWS_MASK);
 	if (pages->n_slots) {
@@ -213,7 +214,7 @@ int pages_put(struct pages *pages, struct page page)
 			return 0;
 		}
 	}
-	return page.state == PAGE_ABSENT ? 0 : insert(pages, pack(page));
+	return page.state == PAGE_ABSENT ? 0 : insert(pages, slot, pack(page));
 }
 
 /* ---- Going through many -------------------------------------------------*/

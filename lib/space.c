@@ -194,8 +194,8 @@ static void drop_mapping(struct mapping *mapping)
 	show(mapping, -1);
 	ahead_forget(mapping);
 	share_part(mapping);
+	object_put(object); /* first: else the view would not be the last */
 	view_put(mapping->view);
-	object_put(object);
 	mem_free(mapping, sizeof(*mapping));
 }
 

@@ -28,18 +28,25 @@ struct adopted {
 
 static int take_state(void *context, uint64_t at, unsigned char byte)
 {
+	static const enum page_state states[] = {
+		[WIRE_PAGE_CLEAN] = PAGE_CLEAN,
+		[WIRE_PAGE_DIRTY] = PAGE_DIRTY,
+		[WIRE_PAGE_ERROR] = PAGE_ERROR,
+	};
 	struct object *object = context;
-	struct page page = pages_get(&object->pages, at);
-	bool present = page_is(page, STATES_PRESENT);
+	struct page none = { at, PAGE_ABSENT, 0 };
 
-	if (at >= object->n_pages)
+	if (at >= object->n_pages || byte >= lengthof(states))
 		return -EINVAL;
-	/* A page that came meanwhile is what its memory says. */
-	if (present && byte == WIRE_PAGE_DIRTY)
-		return object_set(object, page, PAGE_DIRTY, 0);
-	if (!present && byte == WIRE_PAGE_ERROR)
-		return object_set(object, page, PAGE_ERROR, 0);
-	return 0;
+	return object_set(object, none, states[byte], 0);
+}
+
+/* A page that came without a state is what its memory says. */
+static int take_states(struct object *object, int fd)
+{
+	int error = states_read(fd, object, take_state);
+
+	return error ? error : object_find(object, PAGE_CLEAN);
 }
 
 static int find_file(struct server *server, int fd, struct stat *stat,
@@ -84,7 +91,7 @@ static int create_object(struct server *server, int memfd, int file,
 		close(memfd);
 		return error;
 	}
-	error = object_adopt(store, memfd, false, result);
+	error = object_adopt(store, memfd, result);
 	wmap_store_put(store);
 	if (error)
 		return error;
@@ -113,7 +120,7 @@ static int adopt_object(struct session *session, uint64_t number,
 	}
 	error = create_object(session->server, fds[0], file, &adopted->object);
 	if (!error) {
-		error = states_read(fds[1], adopted->object, take_state);
+		error = take_states(adopted->object, fds[1]);
 		if (error)
 			object_put(adopted->object);
 	}
@@ -170,9 +177,10 @@ static int take_touched(void *context, uint64_t at, unsigned char byte)
 	(void)byte;
 	if (mapping->first + at >= mapping_end_page(mapping))
 		return -EINVAL;
-	if (object->memfd < 0)
+	if (object->memfd < 0) {
 		object_set(object, page, PAGE_CLEAN, 0);
-	page = pages_get(&object->pages, page.index);
+		page = pages_get(&object->pages, page.index);
+	}
 	if (page_is(page, STATES_PRESENT)) {
 		mapping_loaded(mapping, page);
 		return 0;

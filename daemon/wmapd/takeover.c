@@ -214,10 +214,15 @@ static int adopt_object(struct all *all, const struct record *record,
 		return error;
 	}
 	dirty = was_stored_to(all, record->id) && (!store || store->writable);
-	error = object_adopt(store, memfd, dirty, &object);
+	error = object_adopt(store, memfd, &object);
 	wmap_store_put(store); /* the object has it, if there is one */
 	if (error)
 		return error;
+	error = object_find(object, dirty ? PAGE_DIRTY : PAGE_CLEAN);
+	if (error) {
+		object_put(object);
+		return error;
+	}
 	error = take_states(all, object, record->id);
 	object->ledger = all->server->ledger;
 	object->slot = record->slot;

@@ -864,6 +864,70 @@ static void half_finished(void)
 	}
 }
 
+/* ---- Moving in (daemon/wmapd/adopt.c) --------------------------------------------- */
+
+/* A process moves in with anonymous memory of eight pages, of which it has four,
+   and with these states; the result. */
+static int move_in(int fd, const char *states, long size)
+{
+	struct wire_request object = REQUEST(WIRE_ADOPT_OBJECT, .args = { 1 });
+	static struct answer answer;
+	static const char bytes[4 * PAGE];
+	int fds[2] = { memfd_create("memory", MFD_ALLOW_SEALING),
+		       memfd_create("states", 0) };
+	int result;
+
+	expect(!ftruncate(fds[0], 8 * PAGE) &&
+		       write(fds[0], bytes, sizeof(bytes)) == sizeof(bytes) &&
+		       !fcntl(fds[0], F_ADD_SEALS, F_SEAL_SHRINK) &&
+		       write(fds[1], states, (size_t)size) == size,
+	       "memory and states");
+	expect(!ask(fd, REQUEST(WIRE_MOVE_IN), -1), "it moves in");
+	expect(!say_to(fd, &object, fds, 2), "with memory");
+	result = hear(fd, &answer);
+	close(fds[0]);
+	close(fds[1]);
+	return result;
+}
+
+/* States that there are not are refused; a page without one is what its memory
+   says, whatever is claimed of others. */
+static void states(void)
+{
+	static struct answer answer;
+	int touched = memfd_create("touched", 0), uffd = uffd_new();
+	int fd = dial(), other = dial();
+
+	expect(move_in(fd, "\1\11", 2) == -EINVAL, "no state");
+	close(fd);
+	fd = dial();
+	expect(move_in(fd, "\1\0\0\0\0\0\0\0\1", 9) == -EINVAL,
+	       "no page of it");
+	close(fd);
+	expect(!move_in(other, "\1\0\0\0\0\1", 6), "states");
+	expect(!ask(other,
+		    REQUEST(WIRE_ADOPT_MAPPING, .address = AT,
+			    .length = 8 * PAGE,
+			    .args = { 0, PROT_READ | PROT_WRITE,
+				      WMAP_SHARED | WMAP_ANONYMOUS, 1,
+				      10000000000u, WIRE_MAY_WRITE, 1 }),
+		    touched),
+	       "a mapping of it");
+	expect(!ask(other, REQUEST(WIRE_ATTACH), uffd), "its process");
+	expect(!ask_keep(other,
+			 REQUEST(MESSAGE_RESIDENCY, .address = AT,
+				 .length = 8 * PAGE),
+			 -1, &answer),
+	       "what is in memory");
+	expect(answer.bytes[0] && answer.bytes[1] && answer.bytes[2] &&
+		       answer.bytes[3],
+	       "is all that its memory has");
+	expect(!answer.bytes[4] && !answer.bytes[7], "and no more");
+	close(uffd);
+	close(touched);
+	close(other);
+}
+
 /* ---- Guards (lib/guard.h) -------------------------------------------------------- */
 
 #define SLOTS  4000 /* of a forged mirror */
@@ -1293,6 +1357,7 @@ static const struct attack {
 	{ "read_only", read_only },
 	{ "flags_later", flags_later },
 	{ "half_finished", half_finished },
+	{ "states", states },
 	{ "guards", guards },
 	{ "agents", agents },
 	{ "lists", lists },
