@@ -188,6 +188,12 @@ static int show_growth(struct object *object, uint64_t length)
 	return refresh(object, page, old, page_up(old));
 }
 
+/* From this page on what was read may have been nothing, and is something now. */
+static uint64_t old_end(const struct object *object)
+{
+	return object->length >> PAGE_SHIFT;
+}
+
 void books_file_writing(struct message *message)
 {
 	struct pager *pager = message->pager;
@@ -230,7 +236,7 @@ void books_file_written(struct message *message)
 	int error = 0;
 
 	if (object) {
-		fills_repeat(object, first, end);
+		fills_repeat(object, min_u64(first, old_end(object)), end);
 		if (writing)
 			error = show_growth(object, written);
 		while (!error &&
@@ -273,7 +279,9 @@ void books_file_length(struct message *message)
 	int error = 0;
 
 	if (object) {
-		fills_repeat(object, length >> PAGE_SHIFT, UINT64_MAX);
+		fills_repeat(object,
+			     min_u64(length >> PAGE_SHIFT, old_end(object)),
+			     UINT64_MAX);
 		object_forget(object, end, UINT64_MAX);
 		drop_copies(object, end);
 		error = show_growth(object, length);

@@ -13,9 +13,10 @@
  * O_DIRECT has a descriptor of its own and takes whole 4 KiB blocks; what is
  * left of them (the last bytes of a write, the rest of a short read) goes
  * through the page cache by the other descriptor, as does what the file system
- * refuses with EINVAL because its blocks are larger. The kernel keeps the two
- * consistent. A thrifty one goes that way, too, but for reads of what the page
- * cache has already.
+ * refuses: with EINVAL because its blocks are larger, with EIO because a write
+ * through the page cache has not been given blocks yet (iomap: "collision").
+ * The kernel keeps the two consistent. A thrifty one goes that way, too, but for
+ * reads of what the page cache has already.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -87,6 +88,13 @@ static bool try_again(int64_t result)
 	return result == -EINTR || result == -EAGAIN;
 }
 
+/* A disk that fails will say so again. */
+static bool is_refused(const struct file *file, const struct transfer *transfer)
+{
+	return transfer->fd == file->direct &&
+	       (transfer->result == -EINVAL || transfer->result == -EIO);
+}
+
 static void transferred(struct transfer *transfer)
 {
 	struct io *io = container_of(transfer, struct io, transfer);
@@ -97,7 +105,7 @@ static void transferred(struct transfer *transfer)
 		issue(io, transfer->fd == file->direct);
 		return;
 	}
-	if (result == -EINVAL && transfer->fd == file->direct) {
+	if (is_refused(file, transfer)) {
 		issue(io, false);
 		return;
 	}
