@@ -128,6 +128,7 @@ static void (*const handlers[MESSAGE_KINDS])(struct message *) = {
 	[MESSAGE_FRAME] = books_frame,
 	[MESSAGE_YIELD] = books_yield,
 	[MESSAGE_REGROW] = books_regrow,
+	[MESSAGE_GROW] = books_grow,
 	[MESSAGE_FILE_SYNC] = books_file_sync,
 	[MESSAGE_FILE_WRITING] = books_file_writing,
 	[MESSAGE_FILE_WRITTEN] = books_file_written,

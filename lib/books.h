@@ -73,6 +73,7 @@ void books_move(struct message *message);
 void books_protect(struct message *message);
 void books_yield(struct message *message);
 void books_regrow(struct message *message);
+void books_grow(struct message *message);
 void books_sync(struct message *message);
 void books_advise(struct message *message);
 void books_residency(struct message *message);

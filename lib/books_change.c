@@ -140,7 +140,8 @@ void books_move(struct message *message)
 	}
 	if (!message->move.commit) {
 		if (page_up(message->move.new_length) >
-		    page_up(message->length))
+			    page_up(message->length) &&
+		    message->space->home)
 			books_stop_growing(mapping);
 		mapping_mend(mapping);
 		describe(mapping, message);
@@ -252,29 +253,130 @@ void books_protect(struct message *message)
 
 /* ---- Growing ---------------------------------------------------------------*/
 
+/*
+ * A growth page of this process the pager places and unmaps itself. In another
+ * one its client does, with the gate closed or from inside (client_map.c,
+ * growth.h), and says so afterwards, in a way that may be said twice:
+ *
+ *   grow     GROW looks · place the page above the growth page · GROW: placed
+ *   yield    YIELD tells of one · unmap it · GROW: gone
+ *   regrow   REGROW tells of one · place it · GROW: placed
+ */
+
+/* One in the range, or NULL. */
+static struct mapping *growing_into(const struct space *space, uint64_t start,
+				    uint64_t end)
+{
+	for (size_t i = 0; i < space->n; i++) {
+		struct mapping *mapping = space->entries[i].mapping;
+
+		if (mapping->growing && mapping->end >= start &&
+		    mapping->end < end)
+			return mapping;
+	}
+	return NULL;
+}
+
 void books_yield(struct message *message)
 {
 	uint64_t start = message->address, end = message_end(message);
 	const struct space *space = message->space;
-	int error = -ENOENT;
+	struct mapping *mapping = growing_into(space, start, end);
+	int error = mapping ? 0 : -ENOENT;
 
-	for (size_t i = 0; i < space->n; i++) {
-		struct mapping *mapping = space->entries[i].mapping;
-
-		if (!mapping->growing || mapping->end < start ||
-		    mapping->end >= end)
-			continue;
+	if (mapping && !space->home)
+		message->grow.page = mapping->end;
+	for (; mapping && space->home;
+	     mapping = growing_into(space, start, end))
 		books_stop_growing(mapping);
-		error = 0;
-	}
 	message_answer(message, error);
+}
+
+static void describe_growth(const struct mapping *mapping, uint64_t page,
+			    struct message *message)
+{
+	message->grow.page = page;
+	message->grow.prot = mapping->prot;
+	message->grow.memfd = mapping->object->memfd;
+	message->grow.offset = mapping_page(mapping, page) << PAGE_SHIFT;
+	message->grow.modes = mapping_modes(mapping);
+	message->grow.inherit = mapping->object->memfd < 0;
+	message->grow.shared = mapping->shared;
 }
 
 void books_regrow(struct message *message)
 {
 	struct mapping *mapping = books_below(message->space, message->address);
 
-	if (mapping)
+	if (mapping && message->space->home)
 		mapping_regrow(mapping);
+	else if (mapping && mapping->flags & WMAP_GROWSUP && !mapping->growing)
+		describe_growth(mapping, mapping->end, message);
 	message_answer(message, 0);
+}
+
+/* Is nothing booked where it would grow into? */
+static bool is_free_above(const struct mapping *mapping)
+{
+	const struct space *space = mapping->space;
+	size_t i = space_lower(space, mapping->end);
+
+	return mapping->end + PAGE < (uint64_t)1 << 47 &&
+	       (i == space->n || space->entries[i].start > mapping->end);
+}
+
+static int has_placed(struct mapping *mapping, uint64_t page)
+{
+	int error;
+
+	if (mapping->growing && mapping->end == page) /* it was said before */
+		return 0;
+	if (!is_free_above(mapping))
+		return -EEXIST;
+	if (mapping->growing && mapping->end + PAGE == page)
+		return mapping_grown(mapping);
+	if (mapping->growing || mapping->end != page)
+		return -ENOENT;
+	error = object_reach(mapping->object, mapping_end_page(mapping) + 1);
+	mapping->growing = !error;
+	return error ? error : ledger_mapping(mapping);
+}
+
+static int look_to_grow(const struct mapping *mapping, struct message *message)
+{
+	uint64_t page = message->address;
+
+	if (!mapping->growing || mapping->end + PAGE != page ||
+	    list_empty(&mapping->wanting))
+		return -ENOENT;
+	describe_growth(mapping, page, message);
+	return 0;
+}
+
+static int has_gone(struct mapping *mapping)
+{
+	mapping_not_grown(mapping);
+	return 0;
+}
+
+void books_grow(struct message *message)
+{
+	uint64_t page = message->address;
+	struct mapping *mapping = books_below(message->space, page);
+	int error = -ENOENT;
+
+	if (mapping && mapping->closing) {
+		books_put_off(message);
+		return;
+	}
+	if (message->space->home || !mapping ||
+	    !(mapping->flags & WMAP_GROWSUP))
+		error = -ENOENT;
+	else if (!message->grow.commit)
+		error = look_to_grow(mapping, message);
+	else if (message->grow.placed)
+		error = has_placed(mapping, page);
+	else if (mapping->growing && mapping->end == page)
+		error = has_gone(mapping);
+	message_answer(message, error);
 }

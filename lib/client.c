@@ -293,6 +293,22 @@ void client_in_child(void)
 	client_lost();
 }
 
+bool client_hold(uint64_t patience)
+{
+	if (pthread_mutex_trylock(&starting))
+		return false;
+	if (gate_close(patience))
+		return true;
+	pthread_mutex_unlock(&starting);
+	return false;
+}
+
+void client_let_go(void)
+{
+	gate_open();
+	pthread_mutex_unlock(&starting);
+}
+
 int client_new_uffd(void)
 {
 	sys_call(SYS_close, uffd);

@@ -96,6 +96,15 @@ struct client_map {
 	struct wmap_store *store;
 };
 
+/* ---- For the guard ---------------------------------------------------------- */
+
+/* As client_before_fork has it: no call changes what is mapped where, nor is there
+   a fork, until client_let_go. False: it cannot be had for @patience ns. */
+bool client_hold(uint64_t patience);
+void client_let_go(void);
+
+/* ---- Mapping ----------------------------------------------------------------- */
+
 /* Arguments are checked by the caller but for the descriptor's. */
 int client_map(const struct client_map *map, uint64_t *address);
 

@@ -9,6 +9,8 @@
 
 #include "client.h"
 #include "gate.h"
+#include "growth.h"
+#include "guard.h"
 #include "io.h"
 #include "message.h"
 #include "ours.h"
@@ -33,16 +35,35 @@ static void unbook(uint64_t address, uint64_t length)
 	ours_remove(address, address + page_up(length));
 }
 
+/* ---- Growth pages ------------------------------------------------------------- */
+
+/* What a pager in another process cannot do for us (books_change.c has the order
+   of it). */
+static int growth_is(uint64_t page, bool placed)
+{
+	struct message message = {
+		.kind = MESSAGE_GROW,
+		.address = page,
+		.grow = { .commit = true, .placed = placed },
+	};
+
+	return client_call(&message);
+}
+
 static void regrow(uint64_t address)
 {
 	struct message message = { .kind = MESSAGE_REGROW, .address = address };
+	uint64_t page;
 
-	client_call(&message);
+	if (client_call(&message) || !message.grow.page)
+		return;
+	page = message.grow.page;
+	if (!growth_place(&message, client_uffd()) && growth_is(page, true))
+		sys_unmap(page, PAGE);
+	client_memfd_done(message.grow.memfd);
 }
 
-/* ---- Reserving ---------------------------------------------------------------*/
-
-/* Growth pages of other mappings are free for us. */
+/* Those of other mappings are free for us. */
 static bool yielded(uint64_t address, uint64_t length)
 {
 	struct message message = {
@@ -50,9 +71,19 @@ static bool yielded(uint64_t address, uint64_t length)
 		.address = address,
 		.length = length,
 	};
+	bool any = false;
 
-	return !client_call(&message);
+	while (!client_call(&message)) {
+		any = true;
+		if (!client_is_remote())
+			break;
+		sys_unmap(message.grow.page, PAGE);
+		growth_is(message.grow.page, false);
+	}
+	return any;
 }
+
+/* ---- Reserving ---------------------------------------------------------------*/
 
 static long reserve_at(uint64_t address, uint64_t length)
 {
@@ -196,7 +227,7 @@ static int map_reserved(const struct client_map *map, struct message *message,
 		store_file_close(message->map.file);
 	if (error)
 		return error;
-	/* In another process's pager's mappings there is no page to grow. */
+	/* Without an agent there is no page to grow. */
 	if (map->flags & WMAP_GROWSUP && !message->map.growing) {
 		length -= PAGE;
 		sys_unmap(message->address + length, PAGE);
@@ -237,6 +268,8 @@ static int map_inside(const struct client_map *map, uint64_t *address)
 	/* Its functions are in no other process. */
 	if (map->store && client_is_remote())
 		return -EOPNOTSUPP;
+	if (grows && client_is_remote())
+		guard_await();
 	error = map->fd >= 0 ? open_file(map, &message, name) : 0;
 	if (error)
 		return error;
@@ -306,7 +339,7 @@ static int unmap_found(uint64_t address)
 	return error;
 }
 
-int client_unmap_exact(uint64_t address)
+static int unmap_exact(uint64_t address)
 {
 	struct message message = {
 		.kind = MESSAGE_UNMAP,
@@ -321,6 +354,17 @@ int client_unmap_exact(uint64_t address)
 	if (error)
 		return error == -ESRCH ? -EINVAL : error;
 	return unmap_booked(&message, address, message.unmap.mapped);
+}
+
+int client_unmap_exact(uint64_t address)
+{
+	uint64_t signals;
+	int error;
+
+	gate_enter(&signals);
+	error = unmap_exact(address);
+	gate_leave(signals);
+	return error;
 }
 
 /*
@@ -716,6 +760,8 @@ static int remap_inside(uint64_t address, uint64_t length, uint64_t new_length,
 
 	if (error)
 		return error == -ESRCH ? (exact ? -EINVAL : -EFAULT) : error;
+	if (resize.message.move.flags & WMAP_GROWSUP && client_is_remote())
+		yielded(address + resize.old, PAGE);
 	memfd = resize.message.move.memfd;
 	error = resize_any(&resize, flags, new_address);
 	client_memfd_done(memfd);

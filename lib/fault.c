@@ -3,6 +3,8 @@
  * Faults: what each message of the kernel gets for an answer
  *
  *   nothing is mapped there       woken: it looks again, and gets SIGSEGV
+ *   a page to grow into           the mapping grows; or held, until it has in
+ *                                 another process
  *   a page of zeros               put in place at once
  *   ABSENT                        a fill begins; its first waiter
  *   LEAVING                       taken back, as long as it is not written
@@ -256,6 +258,19 @@ static bool grow_into(struct mapping *mapping, struct fault *fault)
 	return fault->address < mapping->end;
 }
 
+void faults_resolve(struct mapping *mapping)
+{
+	uint64_t grown = mapping->end - PAGE;
+
+	list_for_each(aside, &mapping->held, struct fault, link) {
+		struct fault fault = fault_take_back(aside);
+
+		/* As above. */
+		fault.write |= mapping->tracked && fault.address == grown;
+		fault_resolve(mapping->space->pager, fault);
+	}
+}
+
 /* Nothing changes, nor grows, while what was changed is written for the last
    time. Where CONTINUE cannot protect, a page that is shown may be stored to. */
 static bool must_hold(const struct mapping *mapping, const struct fault *fault)
@@ -273,6 +288,11 @@ void fault_resolve(struct pager *pager, struct fault fault)
 
 	if (mapping && must_hold(mapping, &fault)) {
 		fault_set_aside(&mapping->held, &fault);
+		return;
+	}
+	if (mapping && mapping->space->grow && fault.address >= mapping->end) {
+		fault_set_aside(&mapping->held, &fault);
+		mapping->space->grow(mapping);
 		return;
 	}
 	if (!mapping || !grow_into(mapping, &fault)) {

@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "growth.h"
 #include "guard.h"
 #include "keep.h"
 #include "lock.h"
 #include "loop.h"
+#include "message.h"
 #include "ours.h"
 #include "remote.h"
 #include "sys.h"
@@ -62,6 +64,7 @@ static struct {
 	size_t n, room;
 	unsigned turn;
 	int mirror, hints, uffd; /* or -1 */
+	int fd;			 /* the connection that is attended to */
 	bool agent;		 /* wmapd asks it to do things */
 	uint64_t id;		 /* of the space, in the mirror */
 	uint64_t request;	 /* number of the last one */
@@ -221,12 +224,15 @@ static void obey(int fd, struct heard *heard)
 	let_go(heard);
 }
 
-/* Its result, or -ENOTCONN; @heard has its descriptors. */
+/* Its result, or -ENOTCONN; -ERESTART: another wmapd is there, which may not have
+   heard it. @heard has its descriptors. */
 static int answer_to(int fd, uint64_t request, struct heard *heard)
 {
 	while (!hear(fd, heard)) {
 		if (!heard->reply.flags && heard->reply.id == request)
 			return (int)heard->reply.result;
+		if (heard->reply.flags & WIRE_RESTARTED)
+			return -ERESTART;
 		obey(fd, heard);
 	}
 	return -ENOTCONN;
@@ -242,7 +248,7 @@ static int ask_for(int fd, struct wire_request *request, const int *fds,
 		return -ENOTCONN;
 	error = answer_to(fd, request->id, &heard);
 	let_go(&heard);
-	return error;
+	return error == -ERESTART ? -ENOTCONN : error;
 }
 
 /* ---- Guarding ---------------------------------------------------------------------- */
@@ -291,14 +297,63 @@ static int introduce(int fd)
 	int error;
 
 	remote_token(request.args);
-	error = ask(fd, &request, NULL, 0) ? -ENOTCONN :
-					     answer_to(fd, request.id, &heard);
+	do
+		error = ask(fd, &request, NULL, 0) ?
+				-ENOTCONN :
+				answer_to(fd, request.id, &heard);
+	while (error == -ERESTART);
 	if (!error)
 		take_up(&heard);
 	mine.agent = error != -ENOTCONN && heard.reply.args[1];
 	let_go(&heard);
 	return error;
 }
+
+/* ---- Growing ----------------------------------------------------------------------- */
+
+/* For growth.c: by the connection that is attended to. */
+static int ask_to_grow(struct message *message)
+{
+	struct wire_request request;
+	struct heard heard = { .n_fds = 0 };
+	int error;
+
+	wire_ask(message, &request);
+	do {
+		error = ask(mine.fd, &request, NULL, 0) ?
+				-ENOTCONN :
+				answer_to(mine.fd, request.id, &heard);
+		if (error == -ERESTART && !is_taken(introduce(mine.fd)))
+			error = -ENOTCONN;
+		request.flags = WIRE_AGAIN;
+	} while (error == -ERESTART);
+	if (error != -ENOTCONN)
+		wire_take(&heard.reply, message);
+	message->grow.memfd = heard.n_fds ? heard.fds[--heard.n_fds] : -1;
+	let_go(&heard);
+	return error;
+}
+
+/* The process's uffd, if wmapd has not given it to us: that of the table that the
+   other threads have. */
+static void find_uffd(void)
+{
+	int pidfd;
+
+	if (mine.uffd >= 0)
+		return;
+	pidfd = (int)sys_call(SYS_pidfd_open, sys_call(SYS_getpid), 0);
+	mine.uffd = (int)sys_call(SYS_pidfd_getfd, pidfd, client_uffd(), 0);
+	close_fd(&pidfd);
+}
+
+static int grow(const struct heard *heard)
+{
+	find_uffd();
+	return growth_grow(heard->reply.args[0], &mine.uffd, ask_to_grow);
+}
+
+/* ---- Attending --------------------------------------------------------------------- */
 
 /* But for the main thread's remains. */
 static bool is_alone(void)
@@ -330,12 +385,15 @@ static void attend(int fd)
 {
 	struct heard heard;
 
-	for (;;) {
+	mine.fd = fd;
+	while (!growth_settle(ask_to_grow)) {
 		wait_for_word(fd);
 		if (hear(fd, &heard))
 			return;
 		if (heard.reply.flags & WIRE_RESTARTED &&
 		    !is_taken(introduce(fd)))
+			return;
+		if (heard.reply.flags & WIRE_GROW && grow(&heard))
 			return;
 		obey(fd, &heard);
 	}
@@ -404,19 +462,6 @@ static int hand_over(int fd)
 static void pause_for(int ms)
 {
 	sys_call(SYS_poll, NULL, 0, ms);
-}
-
-/* The process's uffd, if wmapd has not given it to us: that of the table that the
-   other threads have. */
-static void find_uffd(void)
-{
-	int pidfd;
-
-	if (mine.uffd >= 0)
-		return;
-	pidfd = (int)sys_call(SYS_pidfd_open, sys_call(SYS_getpid), 0);
-	mine.uffd = (int)sys_call(SYS_pidfd_getfd, pidfd, client_uffd(), 0);
-	close_fd(&pidfd);
 }
 
 /* Who has nothing to begin with leaves that to others. */
@@ -551,6 +596,7 @@ static int be_orphaned(void)
 		 -fd);
 	find_uffd();
 	turn_to(LOST);
+	growth_end();
 	be_lost();
 	return -1;
 }
@@ -631,6 +677,7 @@ static void *run(void *unused)
 		if (!guard.stopping)
 			fd = begin_again();
 	}
+	growth_end();
 	return NULL;
 }
 
@@ -735,6 +782,12 @@ void guard_start_late(void)
 	start();
 }
 
+void guard_await(void)
+{
+	hurry();
+	wait_until_it_guards();
+}
+
 void guard_stop(void)
 {
 	if (!guard.started)
@@ -749,6 +802,7 @@ void guard_stop(void)
 
 void guard_child(void)
 {
+	growth_child();
 	guard.started = false;
 	guard.state = NONE;
 	forget();

@@ -19,8 +19,8 @@
  *   any      -> NONE       guard_stop(), guard_child()
  *   STARTING -> NONE       it may not have any of that (another user's process)
  *
- * It is also wmapd's agent: it does in this process what wmapd asks (HIDE), and
- * can only be done here (daemon/wmapd/agent.c).
+ * It is also wmapd's agent: it does in this process what wmapd asks (HIDE, GROW),
+ * and can only be done here (daemon/wmapd/agent.c, growth.h).
  *
  * Its descriptors are in a table of their own, where the program neither sees nor
  * closes them; a lock of the program's on a file does not go with them. They count
@@ -45,6 +45,9 @@ void guard_start(void);
 /* This is a fork's child, of a process that has one. Many end or exec at once: it
    takes a moment until it has anything. */
 void guard_start_late(void);
+
+/* It is there, or will not be, when this returns. */
+void guard_await(void);
 
 /* Before the client hangs up. */
 void guard_stop(void);

@@ -8,8 +8,10 @@
 #include <sys/mman.h>
 
 #include "copies.h"
+#include "ledger.h"
 #include "mem.h"
 #include "ours.h"
+#include "pager.h"
 #include "record.h"
 #include "space.h"
 #include "sys.h"
@@ -458,37 +460,23 @@ int object_ail(struct object *object, uint64_t index)
  * to the pager. If the page above that one is free it becomes the next such
  * page; else there is none any more, and the touch is a stray access.
  */
-/* Of another process: the page that is in place was the last. */
-static void grow_once(struct mapping *mapping)
-{
-	uint64_t end = mapping->end;
-
-	mapping->growing = false;
-	if (object_reach(mapping->object, mapping_end_page(mapping) + 1) ||
-	    space_move(mapping, mapping->start, end - mapping->start + PAGE))
-		mapping_give_up_growth(mapping);
-}
-
 void mapping_give_up_growth(struct mapping *mapping)
 {
 	uint64_t done;
 
-	mapping->growing = false;
-	if (mapping->space->home)
+	if (mapping->space->home) {
+		mapping->growing = false;
 		sys_unmap(mapping->end, PAGE);
-	else
+	} else {
 		uffd_poison(mapping->space->uffd, mapping->end, PAGE, &done);
+		mapping_not_grown(mapping);
+	}
 }
 
 void mapping_grow(struct mapping *mapping)
 {
 	uint64_t end = mapping->end;
 	uint64_t after_next = mapping_end_page(mapping) + 2;
-
-	if (!mapping->space->home) {
-		grow_once(mapping);
-		return;
-	}
 
 	if (!object_reach(mapping->object, after_next) &&
 	    !place(mapping, end + PAGE, MAP_FIXED_NOREPLACE) &&
@@ -502,10 +490,37 @@ void mapping_grow(struct mapping *mapping)
 	sys_unmap(end, PAGE);
 }
 
+/*
+ * Another process's: the page in place is its agent's doing (growth.h). What it
+ * was touched by is held until then, and looks again.
+ */
+int mapping_grown(struct mapping *mapping)
+{
+	uint64_t length = mapping->end - mapping->start + PAGE;
+	int error =
+		object_reach(mapping->object, mapping_end_page(mapping) + 2);
+
+	if (!error)
+		error = space_move(mapping, mapping->start, length);
+	if (error)
+		return error;
+	list_del(&mapping->wanting);
+	faults_resolve(mapping);
+	return 0;
+}
+
+void mapping_not_grown(struct mapping *mapping)
+{
+	mapping->growing = false;
+	list_del(&mapping->wanting);
+	ledger_mapping(mapping); /* at worst a successor takes it to grow */
+	faults_release(mapping);
+	uffd_wake(mapping->space->uffd, mapping->end, PAGE);
+}
+
 void mapping_regrow(struct mapping *mapping)
 {
-	if (!(mapping->flags & WMAP_GROWSUP) || mapping->growing ||
-	    !mapping->space->home)
+	if (!(mapping->flags & WMAP_GROWSUP) || mapping->growing)
 		return;
 	mapping->growing =
 		!object_reach(mapping->object, mapping_end_page(mapping) + 1) &&

@@ -31,12 +31,16 @@ enum message_kind {
 	MESSAGE_PIN,	       /* or unpin */
 	MESSAGE_PREFETCH_WAIT, /* for that, or cancel it */
 	MESSAGE_FRAME,	       /* where a loaded page lies */
-	MESSAGE_YIELD,	       /* gives up growth pages that lie in the range */
-	MESSAGE_REGROW,	       /* something above this address went */
-	MESSAGE_FILE_SYNC,     /* before read(2), truncate(2) of a file */
-	MESSAGE_FILE_WRITING,  /* before write(2) to it */
-	MESSAGE_FILE_WRITTEN,  /* after it, also if it failed */
-	MESSAGE_FILE_LENGTH,   /* after truncate(2) */
+	MESSAGE_YIELD,	/* gives up growth pages that lie in the range; of
+				  another process, tells of the first */
+	MESSAGE_REGROW, /* something above this address went; of another
+				  process, tells what to place */
+	MESSAGE_GROW,	/* another process's growth page at this address: looks
+			 how to place it; it has been; it has gone */
+	MESSAGE_FILE_SYNC,    /* before read(2), truncate(2) of a file */
+	MESSAGE_FILE_WRITING, /* before write(2) to it */
+	MESSAGE_FILE_WRITTEN, /* after it, also if it failed */
+	MESSAGE_FILE_LENGTH,  /* after truncate(2) */
 	MESSAGE_UNDO, /* before a fork: nothing stays in swap, nor goes there */
 	MESSAGE_REDO, /* after it: it may */
 	MESSAGE_LEAVE, /* the pager moves out: it does nothing any more, but if
@@ -101,6 +105,17 @@ struct message {
 			bool inherit;	       /* out: a child has it too */
 			bool shared;	       /* out: see map */
 		} move;
+		struct {
+			bool commit;	 /* in: else only look */
+			bool placed;	 /* in: else it has gone */
+			uint64_t page;	 /* out, YIELD and REGROW too; or 0 */
+			int prot;	 /* out, REGROW too: how to place it */
+			int memfd;	 /* likewise */
+			uint64_t offset; /* likewise */
+			uint64_t modes;	 /* likewise */
+			bool inherit;	 /* likewise */
+			bool shared;	 /* likewise */
+		} grow;
 		struct {
 			int prot;
 			bool moved; /* in: registered anew */

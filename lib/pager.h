@@ -100,8 +100,10 @@ static inline unsigned pager_hash(uint64_t dev, uint64_t ino)
 /* Give a fault's thread what it waits for: now, or when it is there. */
 void fault_resolve(struct pager *pager, struct fault fault);
 
-/* Wake all that were held while a mapping was closing; they look again. */
+/* Wake all that were held while a mapping was closing, or grew; they look again.
+   Or: it has grown by a page. */
 void faults_release(struct mapping *mapping);
+void faults_resolve(struct mapping *mapping);
 
 /* Bring what is absent of the ranges, in the background. They are taken over on
    success. -ENOMEM. */

@@ -358,6 +358,9 @@ static void take_memfd(struct message *message, struct exchange *exchange)
 		if (!message->move.commit)
 			message->move.memfd = memfd;
 		break;
+	case MESSAGE_REGROW:
+		message->grow.memfd = memfd;
+		break;
 	case MESSAGE_FRAME:
 		message->frame.memfd = memfd;
 		break;
@@ -387,7 +390,7 @@ static int nothing_there(const struct message *message)
 	case MESSAGE_MEMORY:
 		return -ENOENT;
 	case MESSAGE_MOVE:
-		return -EFAULT;
+		return message->move.exact ? -EINVAL : -EFAULT;
 	default:
 		return -ENOMEM;
 	}

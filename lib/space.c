@@ -175,6 +175,7 @@ int space_add(struct space *space, struct mapping *mapping)
 		return error;
 	}
 	list_init(&mapping->held);
+	list_init(&mapping->wanting);
 	list_add(&mapping->object->mappings, &mapping->of_object);
 	insert(space, mapping);
 	if (space->n == 1)
@@ -192,6 +193,7 @@ static void drop_mapping(struct mapping *mapping)
 	struct object *object = mapping->object;
 
 	show(mapping, -1);
+	list_del(&mapping->wanting);
 	ahead_forget(mapping);
 	share_part(mapping);
 	object_put(object); /* first: else the view would not be the last */
@@ -324,6 +326,7 @@ int space_split(struct mapping *mapping, uint64_t address)
 		return -ENOMEM;
 	*upper = *mapping;
 	list_init(&upper->held);
+	list_init(&upper->wanting);
 	upper->start = address;
 	upper->first = mapping_page(mapping, address);
 	upper->length = mapping->length - (address - mapping->start);
@@ -347,6 +350,8 @@ int space_split(struct mapping *mapping, uint64_t address)
 	mapping->end = address;
 	mapping->length = address - mapping->start;
 	mapping->growing = false;
+	list_del(&mapping->wanting);
+	faults_release(mapping); /* of the upper one's growth page, perhaps */
 	ledger_mapping(mapping); /* at worst upper counts where both are */
 	insert(mapping->space, mapping);
 	insert(mapping->space, upper);
@@ -403,6 +408,7 @@ bool space_join(struct mapping *lower, struct mapping *upper)
 	}
 	ledger_mapping_gone(upper);
 	fills_forget(upper);
+	faults_release(upper); /* they look again, for lower */
 	lower->growing = upper->growing;
 	lower->n_loaded += upper->n_loaded;
 	lower->faults += upper->faults;

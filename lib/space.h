@@ -77,7 +77,8 @@ struct mapping {
 	bool moving;	  /* its memory is not there yet (books_change.c) */
 	bool unforked;	  /* it is kept out of forks: pages are in swap */
 	bool growing; /* GROWSUP, and the page at end is ours to grow into */
-	uint64_t n_loaded; /* pages that its view has and that are present */
+	struct list wanting; /* the pager's own, while who touched that waits */
+	uint64_t n_loaded;   /* pages that its view has and that are present */
 	uint64_t faults, fills, errors;
 	struct share *part;  /* its own budget's, or NULL */
 	uint32_t slot;	     /* in the ledger */
@@ -122,7 +123,11 @@ struct space {
 	   the pager's own. */
 	void (*hide)(struct space *space, uint64_t address, uint64_t length);
 	uint64_t hidden; /* what was to be, up to this time of budget.clock, is */
-	int sigbus;	 /* an empty memfd, where there is no POISON; or -1 */
+	/* Have its process place the page above a mapping's growth page: who
+	   touched that is held. NULL: it is the pager's own. */
+	void (*grow)(struct mapping *mapping);
+	bool has_agent; /* that could */
+	int sigbus;	/* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;
 	size_t n, room;
 	struct share share; /* of the budget */
@@ -266,13 +271,20 @@ void object_expose(struct object *object, uint64_t index);
 void object_heal(struct object *object, struct page page);
 
 /* Move the page above a GROWSUP mapping into it, if one more is free above
-   that; else it becomes a stray access. */
+   that; else it becomes a stray access. The pager's own process's. */
 void mapping_grow(struct mapping *mapping);
 
-/* It grows no more: a touch of the page above it is a stray access. */
+/* Another's process has placed that one: who waits for it goes on. Or there is
+   none: whoever touches what was to be grown into is on its own. */
+int mapping_grown(struct mapping *mapping);
+void mapping_not_grown(struct mapping *mapping);
+
+/* It grows no more: a touch of the page above it is a stray access; in another
+   process, which has not taken it away itself, SIGBUS. */
 void mapping_give_up_growth(struct mapping *mapping);
 
-/* Something above a GROWSUP mapping went: it may grow again. */
+/* Something above a GROWSUP mapping went: it may grow again. Likewise the pager's
+   own process's. */
 void mapping_regrow(struct mapping *mapping);
 
 void fault_wake(const struct fault *fault);

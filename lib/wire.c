@@ -128,6 +128,8 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case MESSAGE_FRAME:
 	case MESSAGE_REGROW:
 		return is_page(address);
+	case MESSAGE_GROW:
+		return is_page(address) && is_bool(args[0]) && is_bool(args[1]);
 	case MESSAGE_YIELD:
 		return is_range(address, length, false);
 	case MESSAGE_MEMORY:
@@ -246,8 +248,15 @@ void wire_ask(const struct message *message, struct wire_request *request)
 	case MESSAGE_MOVE:
 		args[0] = message->move.new_address;
 		args[1] = message->move.new_length;
+		/* A look finds nothing out about one that cannot be. */
+		if (!message->move.commit)
+			args[1] = min_u64(args[1], ADDRESSES - args[0]);
 		args[2] = message->move.exact;
 		args[3] = message->move.commit;
+		break;
+	case MESSAGE_GROW:
+		args[0] = message->grow.commit;
+		args[1] = message->grow.placed;
 		break;
 	case MESSAGE_PROTECT:
 		args[0] = (uint64_t)message->protect.prot;
@@ -322,6 +331,14 @@ void wire_heard(const struct wire_request *request, struct message *message)
 		message->move.commit = args[3];
 		message->move.memfd = -1;
 		break;
+	case MESSAGE_GROW:
+		message->grow.commit = args[0];
+		message->grow.placed = args[1];
+		message->grow.memfd = -1;
+		break;
+	case MESSAGE_REGROW:
+		message->grow.memfd = -1;
+		break;
 	case MESSAGE_PROTECT:
 		message->protect.prot = (int)args[0];
 		message->protect.moved = args[1];
@@ -392,6 +409,16 @@ void wire_answer(const struct message *message, struct wire_reply *reply)
 		args[4] = message->move.inherit;
 		args[5] = message->move.shared;
 		break;
+	case MESSAGE_YIELD:
+	case MESSAGE_REGROW:
+	case MESSAGE_GROW:
+		args[0] = message->grow.page;
+		args[1] = (uint64_t)message->grow.prot;
+		args[2] = message->grow.offset;
+		args[3] = message->grow.modes;
+		args[4] = message->grow.inherit;
+		args[5] = message->grow.shared;
+		break;
 	case MESSAGE_ADVISE:
 		args[0] = message->advise.drop;
 		break;
@@ -436,6 +463,16 @@ void wire_take(const struct wire_reply *reply, struct message *message)
 		message->move.modes = args[3];
 		message->move.inherit = args[4];
 		message->move.shared = args[5];
+		break;
+	case MESSAGE_YIELD:
+	case MESSAGE_REGROW:
+	case MESSAGE_GROW:
+		message->grow.page = args[0];
+		message->grow.prot = (int)args[1];
+		message->grow.offset = args[2];
+		message->grow.modes = args[3];
+		message->grow.inherit = args[4];
+		message->grow.shared = args[5];
 		break;
 	case MESSAGE_ADVISE:
 		message->advise.drop = args[0];

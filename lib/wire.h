@@ -27,11 +27,13 @@
  *   MAP        file, if it has one memfd, if it has one
  *   MOVE                           memfd, if it has one
  *   FRAME                          memfd
+ *   GROW, REGROW                   memfd, if what is to be placed has one
  *   FILE_*     the file, as proof
  *   PREFETCH   memfd: ranges       its number
  *   GUARD      as JOIN             the ledger's mirror, the hints, the uffd; then,
  *                                  unasked: KEEP and DROP (below);
- *                                  or HIDE, for who is refused the rest, too
+ *                                  or HIDE and GROW, for who is refused the rest,
+ *                                  too
  *   HIDDEN     page map, or none   nothing at all
  *   UNGUARD                        nothing; its process's guard is hung up on
  *   RESCUE     uffd, mirror, hints 0: hand over what you have; after HANDED a
@@ -54,7 +56,7 @@
 #include "message.h"
 #include "share.h"
 
-#define WIRE_MAGIC   0x33706d77u /* "wmp3": the version is in it */
+#define WIRE_MAGIC   0x34706d77u /* "wmp4": the version is in it */
 #define WIRE_PAYLOAD ((size_t)48 << 10)
 #define WIRE_FDS     64 /* of one packet */
 #define WIRE_RANGES  1024
@@ -102,6 +104,10 @@ enum { WIRE_PAGE_NONE, WIRE_PAGE_CLEAN, WIRE_PAGE_DIRTY, WIRE_PAGE_ERROR };
    tables, and to say HIDDEN args[0] then, with its page map if args[1]
    (daemon/wmapd/agent.c). */
 #define WIRE_HIDE 0x8
+
+/* likewise: a touch of args[0], the page above a mapping, waits for the process to
+   place the next one (lib/growth.h). */
+#define WIRE_GROW 0x10
 
 struct wire_request {
 	uint32_t magic;

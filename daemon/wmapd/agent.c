@@ -3,7 +3,7 @@
  * The agent of a session: its guard's thread (lib/guard.h), which does inside its
  * process what nobody can do from outside
  *
- * It takes shared memory out of the process's page tables, so that what is used
+ * It has mappings grow (growth.c). And it takes shared memory out of the process's page tables, so that what is used
  * comes back by itself, and is seen in the page map (lib/evict.c):
  *
  *      wmapd                            agent, by the guard's connection
@@ -190,6 +190,7 @@ void agent_begin(struct conn *conn)
 	session->agent = agent;
 	session->space->hide = hide;
 	session->space->hidden = 0;
+	session->space->has_agent = true;
 }
 
 void agent_end(struct session *session)
@@ -203,6 +204,7 @@ void agent_end(struct session *session)
 		close(space->pagemap);
 	space->pagemap = -1;
 	space->hide = NULL;
+	space->has_agent = false;
 	loop_timer_stop(&agent->timer);
 	session->agent = NULL;
 	session->agent_is_late = false;

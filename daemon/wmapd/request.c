@@ -185,6 +185,10 @@ static int answer_fd(const struct message *message)
 			return -1;
 		return memfd_for(message, message->move.memfd,
 				 message->move.shared);
+	case MESSAGE_GROW:
+	case MESSAGE_REGROW:
+		return memfd_for(message, message->grow.memfd,
+				 message->grow.shared);
 	case MESSAGE_FRAME: /* only to be looked at */
 		fd = memfd_for(message, message->frame.memfd, false);
 		close(message->frame.memfd);
@@ -203,6 +207,8 @@ static bool owes_fd(const struct message *message)
 		return message->map.memfd >= 0;
 	if (message->kind == MESSAGE_FRAME)
 		return true;
+	if (message->kind == MESSAGE_GROW || message->kind == MESSAGE_REGROW)
+		return message->grow.memfd >= 0;
 	return message->kind == MESSAGE_MOVE && !message->move.commit &&
 	       message->move.memfd >= 0;
 }

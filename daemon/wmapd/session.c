@@ -52,6 +52,7 @@ void session_put(struct session *session)
 		return;
 	obituary_end(session);
 	guarded_end(session);
+	growth_close(session);
 	telling_add(&server->past, &space->stats);
 	list_del(&session->link);
 	space->account->n_sessions--;
@@ -302,6 +303,7 @@ static int create(struct server *server, uid_t uid, pid_t pid,
 	}
 	session->space->ledger = server->ledger;
 	guarded_open(session);
+	growth_open(session);
 	*result = session;
 	return 0;
 }

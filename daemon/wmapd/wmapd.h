@@ -12,6 +12,7 @@
  *   request    what each kind of request does
  *   guarded    what the guards of its clients hold
  *   agent      what they do inside their processes
+ *   growth     one of that: mappings that grow
  *   takeover   what its keeper has of a predecessor
  *   rescue     what the guards have, if there is no keeper any more
  *   telling    what wmap ps asks: who is served, and how
@@ -112,6 +113,10 @@ struct session {
 	struct agent *agent;	 /* agent.c's own, or NULL */
 	bool agent_is_late;
 	unsigned times_late;
+	struct list wanting; /* mapping.wanting: growth.c's own, all of it */
+	struct timer ask_again;
+	uint64_t pause; /* ns, until then */
+	uint64_t alone; /* the last time that an agent was there */
 	struct list
 		promises; /* of FILE_WRITTEN, by those who said FILE_WRITING */
 	uint64_t promised;
@@ -244,6 +249,12 @@ struct conn *agent_conn(const struct session *session);
 
 /* HIDDEN; takes @pagemap over, or -1. */
 void agent_has_hidden(struct conn *conn, uint64_t number, int pagemap);
+
+/* ---- growth.c --------------------------------------------------------------- */
+
+/* What its space shows may grow from now on; or it shows nothing any more. */
+void growth_open(struct session *session);
+void growth_close(struct session *session);
 
 /* ---- request.c ------------------------------------------------------------- */
 

@@ -107,9 +107,9 @@ struct wmapinfo {
  * and its offset does not move. Past the end of the file are zeros, and a store
  * there makes the file longer, to @length at most. A WMAP_GROWSUP mapping
  * grows by the page just above it at a touch there, as long as one free page
- * remains above; a touch elsewhere is SIGSEGV. A file grows with it. It grows by
- * a pager thread alone: where the pager is a process of its own (wmap_pager_set,
- * or since a fork) a touch above is SIGSEGV, too; xv6run's programs grow there.
+ * remains above; a touch elsewhere is SIGSEGV. A file grows with it. (Where the
+ * pager is another process and this one could have no thread beside it, which the
+ * log tells, it does not grow.)
  *
  * Returns the address, or WMAP_FAILED.
  *

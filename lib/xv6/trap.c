@@ -38,8 +38,9 @@ static bool is_free(uint64_t page)
 }
 
 /*
- * A pager in another process cannot put a page above a mapping that grows: that
- * is done here, as it would be there. What was grown into belongs to the file.
+ * A pager in another process has the guard's thread put the page above a mapping
+ * that grows. Where there is none (ThreadSanitizer lets it have no stack) that is
+ * done here, as it would be there. What was grown into belongs to the file.
  */
 static bool grow_to(uint64_t page)
 {

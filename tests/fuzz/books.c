@@ -53,6 +53,7 @@ static unsigned pending;
 static struct object *promised[STEPS];
 static unsigned n_promised;
 static int files[FILES][2];
+static struct list wanting = { &wanting, &wanting }; /* mapping.wanting */
 
 /* ---- The books in order ------------------------------------------------------- */
 
@@ -316,6 +317,13 @@ static void begin_all(void)
 	}
 }
 
+/* The agent that would is the input's own. */
+static void grow(struct mapping *mapping)
+{
+	if (list_empty(&mapping->wanting))
+		list_add(&wanting, &mapping->wanting);
+}
+
 static void begin(bool foreign)
 {
 	for (int i = 0; i < FILES; i++)
@@ -328,6 +336,8 @@ static void begin(bool foreign)
 	hold(!pager_space_create(pager, -1, WMAP_FEATURE_POISON, &space));
 	space->account = account;
 	space->n_max = 32;
+	space->grow = grow;
+	space->has_agent = true;
 	space->foreign = foreign;
 }
 

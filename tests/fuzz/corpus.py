@@ -11,12 +11,12 @@ import sys
 import zlib
 
 KINDS = """MAP UNMAP MOVE PROTECT SYNC ADVISE RESIDENCY LIST STATS MEMORY SWAP
-PREFETCH PIN PREFETCH_WAIT FRAME YIELD REGROW FILE_SYNC FILE_WRITING
+PREFETCH PIN PREFETCH_WAIT FRAME YIELD REGROW GROW FILE_SYNC FILE_WRITING
 FILE_WRITTEN FILE_LENGTH UNDO REDO LEAVE STAY ABANDON STOP RECORD REPLAY HELLO
 JOIN FORK ATTACH INHERITED SPACES HINTS MOVE_IN ADOPT_OBJECT ADOPT_MAPPING
 MAPPINGS REPLACE GUARD UNGUARD RESCUE HAND HANDED HIDDEN""".split()
 KIND = {name: i for i, name in enumerate(KINDS)}
-MAGIC = 0x33706D77
+MAGIC = 0x34706D77
 PAGE = 4096
 PRIVATE, SHARED, ANONYMOUS, GROWSUP, COURSE = 1, 2, 4, 16, 0x10000
 AT = 1 << 40
@@ -104,6 +104,12 @@ def wire():
     yield "yield", 0, packet("YIELD", AT, PAGE)
     yield "yield-nothing", 0, packet("YIELD", AT, 0)
     yield "regrow", 0, packet("REGROW", AT)
+    yield "grow-look", 0, packet("GROW", AT)
+    yield "grow-placed", 0, packet("GROW", AT, 0, (1, 1))
+    yield "grow-gone", 0, packet("GROW", AT, 0, (1, 0))
+    yield "grow-odd", 0, packet("GROW", AT + 1, 0, (1, 1))
+    yield "grow-bool", 0, packet("GROW", AT, 0, (1, 2))
+    yield "grow-beyond", 0, packet("GROW", 1 << 47, 0, (1, 1))
     for kind in ("SYNC", "WRITING", "WRITTEN", "LENGTH"):
         name = "file-" + kind.lower()
         kind = "FILE_" + kind
@@ -185,9 +191,10 @@ def step(kind, page=0, pages=4, file=0, flags=0, prot=3, to=0, to_pages=0,
          bits=WAIT, advice=0, odd=0, grain=0, large=0):
     """struct step of books.c"""
     # books.c takes the kind modulo STOP, and 19 modulo 20 for a touch
-    length = KIND["FILE_LENGTH"] + KIND["STOP"]
-    kind = {"TOUCH": 19, "FILE_LENGTH": length}.get(kind, KIND.get(kind))
-    return struct.pack("<12BI", kind, file, page, pages, flags, prot, to,
+    number = 19 if kind == "TOUCH" else KIND[kind]
+    if number % 20 == 19 and kind != "TOUCH":
+        number += KIND["STOP"]
+    return struct.pack("<12BI", number, file, page, pages, flags, prot, to,
                        to_pages, bits, advice, odd, grain, large)
 
 
@@ -215,6 +222,20 @@ def books():
                                                  bits=TOP | ONE)]
     grows = step("MAP", flags=SHARED | GROWSUP, bits=TWO | WAIT)
     yield "grow", [grows, step("TOUCH", page=4), step("TOUCH", page=5)]
+    placed = ONE | TWO | WAIT
+    yield "grown", [grows, step("TOUCH", page=4, bits=ONE),
+                    step("GROW", page=5), step("GROW", page=5, bits=placed),
+                    step("GROW", page=5, bits=placed), step("TOUCH", page=5),
+                    step("GROW", page=5, bits=ONE), step("REGROW", page=6),
+                    step("GROW", page=5, bits=placed)]
+    yield "grown-over", [grows, step("MAP", page=4, flags=SHARED),
+                         step("GROW", page=5, bits=placed)]
+    yield "grown-split", [grows, step("TOUCH", page=4),
+                          step("UNMAP", page=1, pages=1),
+                          step("GROW", page=5, bits=placed)]
+    yield "grown-moved", [grows, step("TOUCH", page=4),
+                          step("MOVE", to=20, to_pages=4, bits=ONE),
+                          step("GROW", page=5, bits=placed)]
     yield "grow-yield", [grows, step("YIELD", pages=31),
                          step("REGROW", page=4), step("TOUCH", page=4)]
     yield "grow-over", [grows, step("MAP", page=4, flags=SHARED),

@@ -103,6 +103,10 @@ static void hold_message(const struct message *message)
 	case MESSAGE_REGROW:
 		hold_range(message->address, 0);
 		break;
+	case MESSAGE_GROW:
+		hold_range(message->address, 0);
+		hold(message->grow.memfd == -1);
+		break;
 	case MESSAGE_FILE_SYNC:
 	case MESSAGE_FILE_WRITING:
 	case MESSAGE_FILE_WRITTEN:

@@ -9,15 +9,12 @@
  */
 #include "support.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,106 +22,20 @@
 
 #define SEED 7
 
-static pid_t parent, wmapd, keeper;
-static char address[128];
+static pid_t parent;
 
 /* ---- Who is killed --------------------------------------------------------------- */
-
-/* Its only one, or 0. */
-static pid_t child_of(pid_t pid)
-{
-	char path[64];
-	int number = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid,
-		 (int)pid);
-	file = fopen(path, "re");
-	if (file && fscanf(file, "%d", &number) != 1)
-		number = 0;
-	if (file)
-		fclose(file);
-	return number;
-}
-
-/* Where we are connected to, as the keeper was told. */
-static void find_address(void)
-{
-	for (int fd = 3; fd < 64; fd++) {
-		struct sockaddr_un peer = { 0 };
-		socklen_t size = sizeof(peer);
-
-		if (getpeername(fd, (struct sockaddr *)&peer, &size) ||
-		    strncmp(peer.sun_path + 1, "wmap-", 5) != 0)
-			continue;
-		snprintf(address, sizeof(address), "@%.100s",
-			 peer.sun_path + 1);
-		return;
-	}
-}
-
-static bool was_told_address(const char *pid)
-{
-	char path[300], line[512];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%.200s/cmdline", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd >= 0 ? read(fd, line, sizeof(line)) : -1;
-	if (fd >= 0)
-		close(fd);
-	return n > 0 && memmem(line, (size_t)n, address, strlen(address));
-}
-
-static bool is_wmapd(pid_t pid)
-{
-	char path[64], name[32] = "";
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	file = fopen(path, "re");
-	if (file && !fgets(name, sizeof(name), file))
-		name[0] = '\0';
-	if (file)
-		fclose(file);
-	return !strcmp(name, "wmapd\n");
-}
-
-/* Those that it was started by have its command line too, for a moment. */
-static bool find_keeper(void *unused)
-{
-	DIR *all = opendir("/proc");
-	struct dirent *one;
-
-	(void)unused;
-	ck_assert_ptr_nonnull(all);
-	keeper = 0;
-	while (!keeper && (one = readdir(all))) {
-		if (!was_told_address(one->d_name))
-			continue;
-		wmapd = child_of(atoi(one->d_name));
-		if (wmapd && is_wmapd(wmapd))
-			keeper = atoi(one->d_name);
-	}
-	closedir(all);
-	return keeper;
-}
 
 static void begin(void)
 {
 	parent = getpid();
-	ck_assert_int_eq(wmap_pager_set("private"), 0);
-	ck_assert_int_eq(wmap_start(NULL), 0);
-	find_address();
-	ck_assert_str_ne(address, "");
-	ck_assert(process_wait(find_keeper, NULL, 10));
+	wmapd_start();
 }
 
 static void kill_both(void)
 {
-	kill(keeper, SIGKILL);
-	kill(wmapd, SIGKILL);
+	kill(served_by.keeper, SIGKILL);
+	kill(served_by.pid, SIGKILL);
 }
 
 static bool is_stopped(void *pid)
@@ -143,8 +54,8 @@ static bool is_stopped(void *pid)
 
 static void stop_wmapd(void)
 {
-	kill(wmapd, SIGSTOP);
-	ck_assert(process_wait(is_stopped, &wmapd, 10));
+	kill(served_by.pid, SIGSTOP);
+	ck_assert(process_wait(is_stopped, &served_by.pid, 10));
 }
 
 /* ---- Where the child is ----------------------------------------------------------- */
@@ -352,11 +263,12 @@ static int starts_with_few(void)
 {
 	struct rlimit three = { 3, 3 };
 
-	if (read(told[0], address, sizeof(address) - 1) <= 0)
+	if (read(told[0], served_by.address, sizeof(served_by.address) - 1) <=
+	    0)
 		return 8;
 	close_range(0, ~0u, 0);
-	return setrlimit(RLIMIT_NOFILE, &three) || wmap_pager_set(address) ||
-	       wmap_start(NULL);
+	return setrlimit(RLIMIT_NOFILE, &three) ||
+	       wmap_pager_set(served_by.address) || wmap_start(NULL);
 }
 
 START_TEST(who_has_no_room_for_it_does_not_wait_for_a_guard)
@@ -368,7 +280,7 @@ START_TEST(who_has_no_room_for_it_does_not_wait_for_a_guard)
 	if (!child)
 		_exit(starts_with_few());
 	begin();
-	dprintf(told[1], "%s", address);
+	dprintf(told[1], "%s", served_by.address);
 	ck_assert_int_eq(status_of(child), 0);
 }
 END_TEST

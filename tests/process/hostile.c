@@ -398,6 +398,40 @@ static void growing(void)
 	expect(!ask(fd, REQUEST(MESSAGE_STATS), -1), "wmapd unharmed");
 }
 
+static int placed(int fd, uint64_t page)
+{
+	return ask(fd, REQUEST(MESSAGE_GROW, .address = page, .args = { 1, 1 }),
+		   -1);
+}
+
+/* Nobody has asked it to, nor has it placed anything. */
+static void grows(void)
+{
+	int fd = enter_surely(), file = open_file("grows", O_RDWR, 8);
+	struct wire_request map = map_at(AT, 2, WMAP_SHARED | WMAP_GROWSUP);
+
+	map.args[5] = 1;
+	expect(!ask(fd, map, file), "a mapping that grows");
+	expect(ask(fd, REQUEST(MESSAGE_GROW, .address = AT + 3 * PAGE), -1) ==
+		       -ENOENT,
+	       "nobody wants it to");
+	expect(placed(fd, AT + 3 * PAGE) == -ENOENT, "it has no such page");
+	expect(!placed(fd, AT + 2 * PAGE), "it has this one");
+	expect(!placed(fd, AT + 2 * PAGE), "still");
+	expect(!placed(fd, AT + 3 * PAGE), "and grows by it");
+	expect(!ask(fd, map_at(AT + 3 * PAGE, 1, WMAP_SHARED), file),
+	       "another one");
+	expect(placed(fd, AT + 4 * PAGE) == -ENOENT, "which does not grow");
+	expect(placed(fd, AT + 3 * PAGE) == 0, "nor does it grow into that");
+	expect(!ask(fd,
+		    REQUEST(MESSAGE_UNMAP, .address = AT, .length = 64 * PAGE),
+		    -1),
+	       "all goes");
+	expect(placed(fd, AT + 4 * PAGE) == -ENOENT, "nothing grows");
+	close(file);
+	close(fd);
+}
+
 static void overlaps(void)
 {
 	int fd = enter_surely(), file = open_file("overlaps", O_RDWR, 8);
@@ -1340,6 +1374,7 @@ static const struct attack {
 	{ "flood", flood },
 	{ "again", again },
 	{ "growing", growing },
+	{ "grows", grows },
 	{ "overlaps", overlaps },
 	{ "quota", quota },
 	{ "never_placed", never_placed },

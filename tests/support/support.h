@@ -173,6 +173,19 @@ unsigned process_descriptors(void);
    like; a write beyond is EFBIG, as on a disk that has no more room. */
 void process_limit_files(uint64_t bytes);
 
+/* ---- wmapd.c: a wmapd that this process has as its pager ---------------- */
+
+extern struct served_by {
+	char address[128];
+	pid_t pid, keeper;
+} served_by;
+
+/* Have one started, and find it. */
+void wmapd_start(void);
+
+/* Find it again: a successor. */
+void wmapd_find(void);
+
 /* ---- array.c: a store that answers when the test says so ----------------- */
 
 #define ARRAY_LENGTH PAGES(16)

@@ -203,6 +203,19 @@ START_TEST(the_file_becomes_as_long_as_the_grown_pages)
 }
 END_TEST
 
+START_TEST(so_it_does_by_pages_that_are_only_read)
+{
+	char *area = memory_free_range(PAGES(16));
+	int fd = file_with(3, 100);
+
+	memory_wmap(area, 100, WMAP_SHARED | WMAP_GROWSUP, fd);
+	ck_assert_int_eq(process_load(area + PAGE), 0);
+	ck_assert_int_eq(process_load(area + PAGES(2)), 0);
+	ck_assert_int_eq(wunmap(area), 0);
+	ck_assert_uint_eq(file_length(fd), PAGES(3));
+}
+END_TEST
+
 START_TEST(a_private_one_leaves_the_file_as_long_as_it_was)
 {
 	char *area = memory_free_range(PAGES(16));
@@ -281,6 +294,7 @@ int main(void)
 		       a_growing_mapping_is_not_put_below_another_without_room);
 	tcase_add_loop_test(facts, one_whose_address_was_chosen_grows, 0, 2);
 	tcase_add_test(facts, the_file_becomes_as_long_as_the_grown_pages);
+	tcase_add_test(facts, so_it_does_by_pages_that_are_only_read);
 	tcase_add_test(facts, a_private_one_leaves_the_file_as_long_as_it_was);
 	tcase_add_loop_test(facts, the_whole_grown_mapping_is_unmapped, 0, 4);
 	if (facts_possible(WMAP_FEATURE_KERNEL_FAULTS))
