@@ -378,7 +378,8 @@ static bool are_alike(const struct mapping *a, const struct mapping *b)
 static bool can_be_joined(const struct mapping *mapping)
 {
 	return mapping->object->memfd >= 0 && !mapping->copies &&
-	       !mapping->closing && !mapping->moving && !mapping->unforked;
+	       !mapping->closing && !mapping->moving && !mapping->unforked &&
+	       list_empty(&mapping->wanting);
 }
 
 static void set_end(struct mapping *mapping, uint64_t end, uint64_t length)

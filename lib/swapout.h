@@ -12,8 +12,9 @@
  * A run of pages is taken out of its mapping into memory of the pager's own: by
  * UFFDIO_MOVE, which takes the pages themselves; where that cannot be (before
  * 6.8, pages that a fork has left shared, mappings that may not be written, or
- * of a memfd) it is protected, copied and dropped. Either way a store is in the bytes that leave, or faults
- * and waits; then its page comes back from there or, written, from the file.
+ * of a memfd) it is protected, copied and dropped. Either way a store is in the
+ * bytes that leave, or faults and waits; then its page comes back from there or,
+ * written, from the file.
  *
  * A run cools first, as long as a sixteenth of the budget has room for such: a
  * page that is touched meanwhile comes back without any I/O. That is how it is

@@ -3,8 +3,9 @@
  * The agent of a session: its guard's thread (lib/guard.h), which does inside its
  * process what nobody can do from outside
  *
- * It has mappings grow (growth.c). And it takes shared memory out of the process's page tables, so that what is used
- * comes back by itself, and is seen in the page map (lib/evict.c):
+ * It has mappings grow (growth.c). And it takes shared memory out of the process's
+ * page tables, so that what is used comes back by itself, and is seen in the page
+ * map (lib/evict.c):
  *
  *      wmapd                            agent, by the guard's connection
  *   1                              ◄──  GUARD, or GUARD refused: it is there
