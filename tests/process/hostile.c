@@ -4,7 +4,8 @@
  *
  * Each attack runs in a process of its own, which then ends. All the while a
  * well-behaved client maps, loads, stores and unmaps a file: its data must be
- * right, and no round of its take longer than BOUND until it is unmapped. After
+ * right, and no round of its take longer than BOUND until it is unmapped; what it
+ * and wmapd wait for a CPU, on a busy machine, does not count. After
  * all of it wmapd is the same process, serves a new client, and has no more
  * descriptors and hardly more memory than before. One attack alone: hostile NAME.
  */
@@ -1408,16 +1409,43 @@ static struct shared {
 	_Atomic bool stop;
 } * shared;
 
-static void note(uint64_t took)
+/* ns that a thread has waited for a CPU. */
+static uint64_t waited_for_cpu(const char *thread)
 {
-	if (took > shared->longest)
-		shared->longest = took;
+	char path[64];
+	unsigned long long waited = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%s/schedstat", thread);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%*u %llu", &waited) != 1)
+		waited = 0;
+	if (file)
+		fclose(file);
+	return waited;
+}
+
+/* The time, as it goes while neither the good client nor wmapd waits for a CPU:
+   they take turns. */
+static uint64_t time_served(void)
+{
+	char thread[16];
+
+	snprintf(thread, sizeof(thread), "%d", (int)wmapd);
+	return time_now() - waited_for_cpu("thread-self") -
+	       waited_for_cpu(thread);
+}
+
+static void note(int64_t took)
+{
+	if (took > (int64_t)shared->longest)
+		shared->longest = (uint64_t)took;
 }
 
 /* How long it waits for wmapd is noted; not for the disk, at the end. */
 static bool good_round(int fd, unsigned round)
 {
-	uint64_t begin = time_now();
+	uint64_t begin = time_served();
 	uint64_t *memory = wmap_map(NULL, FILE_PAGES * PAGE,
 				    PROT_READ | PROT_WRITE, WMAP_SHARED, fd, 0,
 				    NULL);
@@ -1429,7 +1457,7 @@ static bool good_round(int fd, unsigned round)
 		right = page[0] == i && page[1] == (round ? round - 1 : 0);
 		page[1] = round;
 	}
-	note(time_now() - begin);
+	note((int64_t)(time_served() - begin));
 	return right && !wmap_unmap(memory, FILE_PAGES * PAGE);
 }
 
@@ -1501,7 +1529,7 @@ static bool run_attack(const struct attack *attack)
 {
 	unsigned rounds = shared->rounds;
 	uint64_t begin = time_now(), longest;
-	int status, wait = 400;
+	int status, wait = 6000;
 	pid_t pid;
 
 	shared->longest = 0;
