@@ -112,10 +112,12 @@ static void stores_and_writes_in_one_page(const char *path)
 	print_whole_file();
 }
 
+#define APART 16 /* each write is a message, and its answer */
+
 static void *write_odd(void *arg)
 {
 	(void)arg;
-	for (unsigned i = 1; i < LENGTH; i += 2)
+	for (unsigned i = 1; i < LENGTH; i += APART)
 		REQUIRE(pwrite(file, "o", 1, i) == 1);
 	return NULL;
 }
@@ -126,7 +128,7 @@ static void stores_and_writes_in_threads(const char *path)
 
 	set_up(path, MAP_SHARED);
 	REQUIRE(!pthread_create(&thread, NULL, write_odd, NULL));
-	for (unsigned i = 0; i < LENGTH; i += 2) {
+	for (unsigned i = 0; i < LENGTH; i += APART) {
 		at[i] = 'e';
 		if (i % 8192 == 0)
 			REQUIRE(!msync(at, LENGTH, MS_ASYNC));
