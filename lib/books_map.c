@@ -233,8 +233,8 @@ static int book(struct message *message, struct object *object)
 	mapping->flags = message->map.flags;
 	mapping->grain = message->map.grain;
 	mapping->deadline = message->map.deadline;
-	mapping->growing = message->map.growing &=
-		message->space->home || message->space->has_agent;
+	mapping->growing = message->map.growing &= message->space->home ||
+						   message->space->has_agent;
 	mapping->shared = maps_shared(message);
 	mapping->alone = list_empty(&object->mappings);
 	mapping->may_write = may_write(object, message);

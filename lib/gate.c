@@ -42,7 +42,8 @@ void gate_enter(uint64_t *signals)
 	seen = atomic_load_explicit(&word, memory_order_relaxed);
 	for (;;) {
 		if (seen & CLOSED) {
-			sleep_on(seen, 0);
+			if (!sleep_on(seen, LOCK_LOOK_NS))
+				lock_signals_let_end();
 			seen = atomic_load_explicit(&word,
 						    memory_order_relaxed);
 		} else if (atomic_compare_exchange_weak_explicit(

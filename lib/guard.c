@@ -820,12 +820,15 @@ bool guard_searches(void)
 
 bool guard_wait(uint32_t round)
 {
+	const struct timespec look = { .tv_nsec = LOCK_LOOK_NS };
+
 	hurry();
 	while (guard.round == round) {
 		if (guard.state == NONE || guard.state == LOST)
 			return false;
-		sys_call(SYS_futex, &guard.round, FUTEX_WAIT_PRIVATE, round,
-			 NULL);
+		if (sys_call(SYS_futex, &guard.round, FUTEX_WAIT_PRIVATE, round,
+			     &look) == -ETIMEDOUT)
+			lock_signals_let_end();
 	}
 	return guard.state != LOST;
 }

@@ -9,6 +9,7 @@
 #include "lock.h"
 
 static _Thread_local bool blocked;
+static _Thread_local uint64_t outer; /* what is the thread's own, while it is */
 
 /* Straight to the kernel: glibc's own function leaves two signals out. */
 static void set_signals(uint64_t mask, uint64_t *before)
@@ -21,6 +22,7 @@ static void set_signals(uint64_t mask, uint64_t *before)
 void lock_signals_are_blocked(void)
 {
 	blocked = true;
+	outer = ~UINT64_C(0);
 }
 
 /* No mask of the kernel's has every bit: SIGKILL is never blocked. */
@@ -30,6 +32,8 @@ void lock_signals_block(uint64_t *before)
 {
 	*before = NESTED;
 	set_signals(~UINT64_C(0), before);
+	if (!blocked)
+		outer = *before;
 	blocked = true;
 }
 
@@ -39,6 +43,33 @@ void lock_signals_restore(uint64_t before)
 		return;
 	blocked = false;
 	set_signals(before, NULL);
+}
+
+/*
+ * It may be handled by the time that it is let through, if another thread says so
+ * just then: for that the handler runs in the middle of what is done here.
+ */
+static void let_end(int signal)
+{
+	uint64_t one = UINT64_C(1) << (signal - 1);
+	struct sigaction action;
+
+	if (outer & one || sigaction(signal, NULL, &action) ||
+	    action.sa_handler != SIG_DFL)
+		return;
+	syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &one, NULL, sizeof(one));
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &one, NULL, sizeof(one));
+}
+
+void lock_signals_let_end(void)
+{
+	static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	uint64_t pending = 0;
+
+	syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		if (pending >> (ends[i] - 1) & 1)
+			let_end(ends[i]);
 }
 
 void lock_take(struct lock *lock)

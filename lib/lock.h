@@ -30,4 +30,10 @@ void lock_signals_are_blocked(void);
 void lock_signals_block(uint64_t *before);
 void lock_signals_restore(uint64_t before);
 
+/* For who waits for another process meanwhile, every so often: a pending SIGHUP,
+   SIGINT, SIGQUIT or SIGTERM that the program neither handles, ignores nor blocks
+   ends it now, as SIGKILL would. */
+void lock_signals_let_end(void);
+#define LOCK_LOOK_NS 200000000 /* how often */
+
 #endif

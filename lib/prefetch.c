@@ -106,6 +106,8 @@ static struct prefetch *create(struct space *space, struct wmap_range *ranges,
 
 	if (!prefetch)
 		return NULL;
+	if (!last_id) /* a predecessor that was killed had smaller ones */
+		last_id = time_now();
 	prefetch->pager = space->pager;
 	prefetch->space = space;
 	prefetch->ranges = ranges;

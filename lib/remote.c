@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "guard.h"
@@ -58,6 +59,10 @@ static bool is_there(const struct connection *connection)
 
 static void connection_open(struct connection *connection, int fd)
 {
+	const struct timeval look = { .tv_usec = LOCK_LOOK_NS / 1000 };
+
+	sys_call(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &look,
+		 sizeof(look));
 	connection->identity = identity_of(fd);
 	atomic_store(&connection->fd, fd);
 }
@@ -112,10 +117,15 @@ static int hear(int fd, struct exchange *exchange, int flags)
 	const struct wire_reply *reply = &exchange->reply;
 	int n;
 
-	exchange->n_got = WIRE_FDS;
-	n = wire_receive(fd, &exchange->reply, sizeof(*reply), exchange->bytes,
-			 exchange->size, exchange->got, &exchange->n_got, NULL,
-			 flags);
+	for (;;) {
+		exchange->n_got = WIRE_FDS;
+		n = wire_receive(fd, &exchange->reply, sizeof(*reply),
+				 exchange->bytes, exchange->size, exchange->got,
+				 &exchange->n_got, NULL, flags);
+		if (n != -EAGAIN || flags)
+			break;
+		lock_signals_let_end();
+	}
 	if (n < 0)
 		return n == -EAGAIN || n == -EMSGSIZE ? n : -ENOTCONN;
 	if (n < (int)sizeof(*reply) || reply->magic != WIRE_MAGIC) {

@@ -23,7 +23,10 @@
  *             ENOMEM, EMFILE, EAGAIN  memory, descriptors, threads ran out
  *   Units     bytes and 4096-byte pages; addresses are page-aligned where said.
  *   Threads   every call may be made from any thread at any time.
- *   Signals   no call is interrupted by a signal (no EINTR). A signal handler
+ *   Signals   no call is interrupted by a signal (no EINTR). One that waits for
+ *             a pager in another process blocks all, but SIGHUP, SIGINT, SIGQUIT
+ *             and SIGTERM, where they are not handled, ignored or blocked, end
+ *             the process within a second. A signal handler
  *             may touch mapped memory. It must not leave a call by longjmp; it
  *             may so leave a SIGBUS that a load or a store got.
  *   fork      as with mmap(2): the child has its parent's mappings, shared ones

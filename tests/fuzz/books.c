@@ -52,6 +52,7 @@ static struct account *account;
 static unsigned pending;
 static struct object *promised[STEPS];
 static unsigned n_promised;
+static uint64_t listed; /* number before that of this input's first list */
 static int files[FILES][2];
 static struct list wanting = { &wanting, &wanting }; /* mapping.wanting */
 
@@ -101,6 +102,8 @@ static void answered(struct message *message)
 		close(message->frame.memfd);
 	if (message->kind == MESSAGE_FILE_WRITING && message->file.object)
 		promised[n_promised++] = message->file.object;
+	if (message->kind == MESSAGE_PREFETCH && !message->result && !listed)
+		listed = message->prefetch.id - 1;
 	if (message->kind == MESSAGE_LIST)
 		hold(message->list.count * sizeof(*message->list.infos) <=
 		     sizeof(call->bytes));
@@ -175,7 +178,7 @@ static void request_of(const struct step *step, struct wire_request *request)
 		args[0] = 1 + step->to % 8;
 		break;
 	case MESSAGE_PREFETCH_WAIT:
-		args[0] = step->to;
+		args[0] = listed + step->to;
 		break;
 	case MESSAGE_FILE_SYNC:
 	case MESSAGE_FILE_WRITING:
@@ -336,6 +339,7 @@ static void begin(bool foreign)
 	hold(!pager_space_create(pager, -1, WMAP_FEATURE_POISON, &space));
 	space->account = account;
 	space->n_max = 32;
+	listed = 0;
 	space->grow = grow;
 	space->has_agent = true;
 	space->foreign = foreign;

@@ -5,6 +5,7 @@
  */
 #include "support.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -196,6 +197,24 @@ START_TEST(the_lists_of_killed_processes_go)
 }
 END_TEST
 
+/* Or who waits for one of those would be told of another. */
+START_TEST(a_successors_lists_have_other_numbers)
+{
+	int64_t before, after;
+	char *at;
+
+	wmapd_start();
+	at = map_large();
+	before = ask_for(at, 1);
+	ck_assert_int_gt(before, 0);
+	kill(served_by.pid, SIGKILL);
+	after = ask_for(at, 1);
+	ck_assert_int_gt(after, before);
+	ck_assert_int_eq(wmap_prefetch_wait(before), 0);
+	ck_assert_int_eq(wmap_prefetch_wait(after), 0);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("prefetch", 60);
@@ -208,5 +227,6 @@ int main(void)
 	tcase_add_test(facts, too_long_a_list_is_refused);
 	tcase_add_test(facts, more_lists_than_one_user_may_have_are_refused);
 	tcase_add_test(facts, the_lists_of_killed_processes_go);
+	tcase_add_test(facts, a_successors_lists_have_other_numbers);
 	return facts_run(facts);
 }
