@@ -15,8 +15,10 @@
 #define WAIT_LEAST 500ull   /* ns a fault: below, they are apart */
 #define WAIT_MOST  25000ull /* above, somebody else has the CPU */
 #define MOVES_MOST 4
-#define REST_MOST  1024	  /* periods */
-#define NAP	   500000 /* ns */
+#define REST_MOST  1024	    /* periods */
+#define NAP	   500000   /* ns */
+#define NAP_MOST   20000000 /* likewise */
+#define GAIN	   30000    /* ns a fault, of being on one CPU */
 
 /* ---- What the kernel says -----------------------------------------------------*/
 
@@ -80,11 +82,12 @@ static int first_thread(void)
 /*
  * The CPU that the pager leaves looks like a good place for the thread that it
  * wakes next, which sleeps on the one that it comes to; until it has been idle
- * for a while.
+ * for a while. How long is the host's to say, if this is a virtual machine: if a
+ * short nap was not enough, it takes a long one.
  */
-static bool bind_to(const struct follow *follow, int cpu)
+static bool bind_to(struct follow *follow, int cpu)
 {
-	struct timespec nap = { .tv_nsec = NAP };
+	struct timespec nap = { .tv_nsec = (long)follow->nap };
 	cpu_set_t one;
 
 	CPU_ZERO(&one);
@@ -92,6 +95,7 @@ static bool bind_to(const struct follow *follow, int cpu)
 	if (!set_cpus(follow->pager, &one))
 		return false;
 	sys_call(SYS_nanosleep, &nap, NULL);
+	follow->stayed = 0;
 	return true;
 }
 
@@ -139,6 +143,7 @@ static bool keep_up(struct follow *follow, int cpu)
 		follow->moves = 0;
 		return true;
 	}
+	follow->nap = NAP_MOST;
 	if (!is_bound(follow) || !CPU_ISSET(cpu, &follow->own) ||
 	    ++follow->moves == MOVES_MOST)
 		return false;
@@ -153,6 +158,15 @@ static void give_up(struct follow *follow)
 	follow->next_rest = (unsigned)min_u64(2 * follow->next_rest, REST_MOST);
 }
 
+/* Others fault as well. If that is soon, the nap was not worth it. */
+static void leave(struct follow *follow)
+{
+	if ((uint64_t)follow->stayed * PERIOD * GAIN < follow->nap - NAP)
+		give_up(follow);
+	else
+		let_go(follow);
+}
+
 /* ---- Periods --------------------------------------------------------------------*/
 
 static void judge(struct follow *follow, uint32_t process)
@@ -163,9 +177,10 @@ static void judge(struct follow *follow, uint32_t process)
 
 	if (!alone) {
 		if (follow->following)
-			let_go(follow);
+			leave(follow);
 		return;
 	}
+	follow->stayed++;
 	if (follow->rest) {
 		follow->rest--;
 		return;
@@ -189,6 +204,7 @@ void follow_start(struct follow *follow)
 				       O_RDONLY | O_CLOEXEC);
 	follow->pager = (int)sys_call(SYS_gettid);
 	follow->next_rest = 1;
+	follow->nap = NAP;
 }
 
 void follow_stop(struct follow *follow)

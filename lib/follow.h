@@ -11,8 +11,9 @@
  *   FREE -> FOLLOWING    judge(): a period of faults of one thread
  *   FOLLOWING -> FREE    judge(): others fault as well; or the pager had to wait
  *                        for the CPU, as somebody else uses it, or the thread
- *                        never stays: then it is free for a while, each time
- *                        for twice as long
+ *                        never stays, or others fault soon after a long nap:
+ *                        then it is free for a while, each time for twice as
+ *                        long
  *                        follow_ahead(): there is work that nobody sleeps for,
  *                        and that the program can run beside
  *                        follow_none(): a process forks
@@ -44,6 +45,8 @@ struct follow {
 	unsigned ahead;	    /* pages in it that nobody slept for */
 	uint64_t waited;    /* for a CPU, ever, before this period; ns */
 	unsigned moves;	    /* periods in a row that found them apart */
+	unsigned stayed;    /* FOLLOWING: periods since it last moved */
+	uint64_t nap;	    /* that it takes after a move, ns */
 	unsigned rest;	    /* periods that it stays FREE */
 	unsigned next_rest;
 };
