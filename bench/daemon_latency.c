@@ -11,6 +11,7 @@
  *   thread_8  one process with eight threads that touch, and its pager's thread
  *   daemon_8  eight processes that touch, served by one wmapd
  *
+ * Each way has a pager of its own: who has one client has no others in between.
  * Each process of "8" touches its own mapping of a file of its own, as each
  * thread does. Those that are not in turn sleep. Each touch's data is checked.
  *
@@ -52,6 +53,7 @@ static struct way {
 	const char *what;
 	bool daemon;
 	unsigned processes, threads;
+	pid_t wmapd;
 	struct toucher touchers[CLIENTS];
 	struct bench_samples samples;
 } ways[] = {
@@ -189,6 +191,10 @@ static void stop_touchers(struct way *way)
 		kill(way->touchers[i].pid, SIGKILL);
 	for (unsigned i = 0; i < way->processes; i++)
 		waitpid(way->touchers[i].pid, NULL, 0);
+	if (!way->daemon)
+		return;
+	kill(way->wmapd, SIGKILL);
+	waitpid(way->wmapd, NULL, 0);
 }
 
 static void measure(struct way *way, bool counted)
@@ -330,23 +336,29 @@ static void read_options(int argc, char **argv)
 		}
 }
 
-int main(int argc, char **argv)
+static void start(struct way *way)
 {
 	char address[64];
-	pid_t wmapd;
 
+	snprintf(address, sizeof address, "@wmap-bench-%d-%s", (int)getpid(),
+		 way->what);
+	if (way->daemon)
+		way->wmapd = start_wmapd(address);
+	for (unsigned i = 0; i < way->processes; i++)
+		start_toucher(way, i, address);
+}
+
+int main(int argc, char **argv)
+{
 	if (bench_is_brief()) {
 		pages = 64;
 		rounds = 1;
 	}
 	read_options(argc, argv);
-	snprintf(address, sizeof address, "@wmap-bench-%d", (int)getpid());
-	wmapd = start_wmapd(address);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		files[i] = make_file();
 	for (size_t i = 0; i < WAYS; i++)
-		for (unsigned k = 0; k < ways[i].processes; k++)
-			start_toucher(&ways[i], k, address);
+		start(&ways[i]);
 	for (unsigned round = 0; round <= rounds; round++)
 		for (size_t i = 0; i < WAYS; i++)
 			measure(&ways[i], round > 0); /* the first warms up */
@@ -356,7 +368,5 @@ int main(int argc, char **argv)
 	}
 	print_ratio("ratio_1", &ways[0], &ways[1]);
 	print_ratio("ratio_8", &ways[2], &ways[3]);
-	kill(wmapd, SIGKILL);
-	waitpid(wmapd, NULL, 0);
 	return 0;
 }
