@@ -10,13 +10,18 @@
  * (and SPARE bytes for the process itself; v1 or v2), which is gone afterwards.
  *
  * Each measurement is a process of its own. Before it the page cache is
- * dropped; random and zipf first fill memory, untimed, with 16 threads. Every
+ * dropped; random, hot and zipf first fill memory, untimed, with 16 threads. Every
  * word that is loaded is compared with what must be there, and after stores the
  * file is read again: each page must hold exactly what was stored last.
  *
  * cold is the start of a program that touches runs of 1 to 8 pages here and there,
  * each once, with a recording of the same made before, untimed; cold_wrong has one
  * of other runs. There wmap_none is wmap without a recording.
+ *
+ * Of the others, loop goes upwards over a quarter more than the memory, four times;
+ * gaps downwards, past a quarter of the pages; think upwards, with 10 us of
+ * something else after each page; blocks reads aligned 64 KiB in an order without a
+ * pattern; hot has nine accesses of ten in a tenth of the pages, which lie apart.
  *
  * A rate is of bytes for patterns that read whole pages, else of accesses to 8
  * bytes, a second. cpu_seconds is of the process, threads and system calls
@@ -55,7 +60,12 @@ enum pattern {
 	DOWN,
 	STRIDED,
 	STREAMS,
+	LOOP,
+	GAPS,
+	THINK,
+	BLOCKS,
 	RANDOM,
+	HOT,
 	ZIPF,
 	KNOWN,
 	COLD,
@@ -65,8 +75,8 @@ enum pattern {
 enum way { WMAP, MMAP, MMAP_RANDOM, MMAP_SEQUENTIAL, BARE, WMAP_NONE, WAYS };
 
 static const char *const pattern_names[] = {
-	"up",	"down",	 "strided", "streams",	 "random",
-	"zipf", "known", "cold",    "cold_wrong"
+	"up",	  "down",   "strided", "streams", "loop",  "gaps", "think",
+	"blocks", "random", "hot",     "zipf",	  "known", "cold", "cold_wrong"
 };
 static const char *const way_names[] = { "wmap",	"mmap",
 					 "mmap_random", "mmap_sequential",
@@ -221,11 +231,61 @@ static void visit_word(struct worker *worker, size_t page, size_t n)
 		store(worker, page);
 }
 
+static void think(void)
+{
+	uint64_t until = bench_now() + 10000;
+
+	while (bench_now() < until)
+		;
+}
+
+#define BLOCK 16u /* pages */
+
+/* Each once: the factor is a prime. */
+static void in_blocks(struct worker *worker, size_t n)
+{
+	size_t blocks = n / BLOCK;
+
+	for (size_t i = 0; i < blocks * BLOCK; i++)
+		visit_page(worker,
+			   worker->first +
+				   i / BLOCK * 2654435761u % blocks * BLOCK +
+				   i % BLOCK,
+			   i);
+}
+
+static void around(struct worker *worker, size_t n)
+{
+	size_t most = bench.memory / PAGE / 4 * 5 * n / bench.pages;
+
+	for (size_t i = 0; i < 4 * most; i++)
+		visit_page(worker, worker->first + i % most, i);
+}
+
+static bool is_gap(size_t page)
+{
+	return word_at(page, 0) >> 62 == 0;
+}
+
 static void in_order(struct worker *worker)
 {
 	size_t n = worker->end - worker->first, k = 0;
 
-	if (worker->pattern == UP)
+	if (worker->pattern == LOOP)
+		around(worker, n);
+	else if (worker->pattern == BLOCKS)
+		in_blocks(worker, n);
+	else if (worker->pattern == GAPS)
+		for (size_t i = 0; i < n; i++) {
+			if (!is_gap(worker->end - 1 - i))
+				visit_page(worker, worker->end - 1 - i, i);
+		}
+	else if (worker->pattern == THINK)
+		for (size_t i = 0; i < n; i++) {
+			visit_page(worker, worker->first + i, i);
+			think();
+		}
+	else if (worker->pattern == UP)
 		for (size_t i = 0; i < n; i++)
 			visit_page(worker, worker->first + i, i);
 	else if (worker->pattern == DOWN)
@@ -278,12 +338,25 @@ static size_t zipf_page(uint64_t *random)
 	return (rank * 0x9e3779b1u + 12345) % bench.pages;
 }
 
+/* Nine times of ten one of the first tenth, by rank. */
+static size_t hot_page(uint64_t *random)
+{
+	uint64_t r = next_random(random) >> 20;
+	size_t tenth = bench.pages / 10, rank = r / 10 % tenth;
+
+	if (r % 10 == 0)
+		rank = tenth + r / 10 % (bench.pages - tenth);
+	return (rank * 0x9e3779b1u + 12345) % bench.pages;
+}
+
 static size_t pick(struct worker *worker, size_t n)
 {
 	if (worker->order)
 		return worker->order[n];
 	if (worker->pattern == ZIPF)
 		return zipf_page(&worker->random);
+	if (worker->pattern == HOT)
+		return hot_page(&worker->random);
 	return (size_t)(next_random(&worker->random) >> 20) % bench.pages;
 }
 
@@ -406,7 +479,7 @@ static size_t accesses(const struct plan *plan)
 
 	if (plan->threads > 4)
 		all /= 2;
-	if (plan->pattern == ZIPF)
+	if (plan->pattern == ZIPF || plan->pattern == HOT)
 		all *= 4;
 	/* where each of them reads megabytes */
 	if (!is_cold(plan) &&
@@ -441,7 +514,7 @@ static bool warm_up(const struct plan *plan, void *data)
 		/* which brings far more than it touches */
 		if (plan->way == MMAP || plan->way == MMAP_SEQUENTIAL)
 			workers[i].n /= 64;
-		if (plan->pattern == ZIPF)
+		if (plan->pattern == ZIPF || plan->pattern == HOT)
 			workers[i].n *= 3;
 	}
 	return run_workers(workers, 16);
@@ -494,7 +567,8 @@ static void measure(const struct plan *plan)
 		bench_die(bench.path);
 	drop_caches(fd);
 	data = map(plan, fd);
-	if (plan->pattern == RANDOM || plan->pattern == ZIPF)
+	if (plan->pattern == RANDOM || plan->pattern == HOT ||
+	    plan->pattern == ZIPF)
 		result->wrong |= warm_up(plan, data);
 	for (unsigned i = 0; i < plan->threads; i++) {
 		prepare(&workers[i], plan, i, plan->threads, data);
