@@ -46,6 +46,10 @@ void swap_destroy(struct swap *swap);
  */
 int swap_set(struct swap *swap, const char *where);
 
+/* Set by a test while no file is open: makes of the file's store the one that is
+   used, for example a slow one around it; takes its reference over. */
+extern struct wmap_store *(*swap_hook)(struct wmap_store *file);
+
 /* 0 if pages may be written: opens the file at the first call, and tells the log
    if that fails. */
 int swap_ready(struct swap *swap);

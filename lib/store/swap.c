@@ -34,6 +34,8 @@ static uint16_t record_size(uint64_t record)
 	return record & ((1u << SIZE_BITS) - 1);
 }
 
+struct wmap_store *(*swap_hook)(struct wmap_store *file);
+
 struct swap {
 	struct wmap_store *file; /* NULL: not open */
 	struct compress compress;
@@ -279,7 +281,7 @@ int swap_set(struct swap *swap, const char *where)
 		return error;
 	}
 	close_file(swap);
-	swap->file = file;
+	swap->file = swap_hook ? swap_hook(file) : file;
 	swap->compress = compress;
 	return 0;
 }
