@@ -29,6 +29,7 @@ struct leaving {
 	bool moved;	/* the pages themselves; else copies */
 	bool writing;	/* these: */
 	uint64_t from, n;
+	uint64_t begun; /* then */
 };
 
 static inline uint64_t leaving_bit(const struct leaving *leaving,

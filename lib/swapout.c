@@ -209,7 +209,8 @@ static void left(struct leaving *leaving, uint64_t n)
 
 static bool may_take(const struct object *object, const struct mapping *mapping)
 {
-	return mapping && !mapping->moving && swapout_ready(object->pager);
+	return mapping && !mapping->moving && swapout_ready(object->pager) &&
+	       !swapout_is_silent(object->pager);
 }
 
 uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count)

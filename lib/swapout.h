@@ -27,6 +27,8 @@
  * What cannot be written stays where it is, LEAVING, and is tried again: a fault
  * gets it back. The budget is exceeded then rather than a page lost. The error
  * is told by the log, by the next wmap_sync of the mapping, and in wmap_stats.
+ * While a write is not answered for long no page is taken out any more, and who
+ * needs memory gets that of others, as far as there are any.
  *
  * A mapping from which a page has left is kept out of forks (MADV_DONTFORK):
  * what is missing there is not zeros. Before a fork all comes back (books_leave.c)
@@ -95,6 +97,10 @@ void swapout_begin(struct object *object);
 
 /* Write runs, the oldest first, so that @want pages will be free. */
 void swapout_write(struct pager *pager, uint64_t want);
+
+/* Has a write been on its way for long? Then nobody waits for it who can have other
+   pages' memory. */
+bool swapout_is_silent(const struct pager *pager);
 
 /* Pages that have left and are on their way to be free. */
 uint64_t swapout_due(const struct pager *pager);

@@ -165,6 +165,7 @@ static bool write_start(struct leaving *leaving)
 	list_add(&swapout->retiring, &leaving->link);
 	swapout->n_cooling -= leaving_count(leaving);
 	leaving->writing = true;
+	leaving->begun = time_now();
 	choose(leaving);
 	pager->budget.n_writing += leaving->n;
 	swapout->n_writing += leaving->n;
@@ -184,11 +185,25 @@ static uint64_t may_cool(const struct pager *pager)
 	return min_u64(pager->budget.limit >> PAGE_SHIFT >> 4, COOLING);
 }
 
+#define SILENT 200000000ull /* ns */
+
+bool swapout_is_silent(const struct pager *pager)
+{
+	const struct list *retiring = &pager->swapout.retiring;
+
+	return !list_empty(retiring) &&
+	       list_first(retiring, const struct leaving, link)->begun +
+			       SILENT <
+		       time_now();
+}
+
 uint64_t swapout_due(const struct pager *pager)
 {
 	const struct swapout *swapout = &pager->swapout;
 	uint64_t due = swapout->n_cooling + swapout->n_writing;
 
+	if (swapout_is_silent(pager))
+		return 0;
 	return due > may_cool(pager) ? due - may_cool(pager) : 0;
 }
 

@@ -136,3 +136,47 @@ void memory_store(char *addr, size_t pages, char value)
 	for (size_t i = 0; i < pages; i++)
 		*(volatile char *)(addr + PAGES(i)) = value;
 }
+
+struct part {
+	char *at;
+	size_t pages;
+	unsigned rounds, number;
+	bool wrong;
+};
+
+/* Each thread has every eighth page. */
+static void *hammer(void *arg)
+{
+	static uint32_t oracle[HAMMER_PAGES];
+	struct part *part = arg;
+	uint64_t random = part->number + 1;
+
+	for (unsigned i = 0; i < part->rounds; i++) {
+		size_t page = random_below(&random, part->pages / 8) * 8 +
+			      part->number;
+		uint32_t *there = (void *)(part->at + PAGES(page) + 8);
+
+		part->wrong |= *there != oracle[page];
+		*there = oracle[page] = (uint32_t)random_next(&random);
+	}
+	return NULL;
+}
+
+bool memory_hammer(char *at, size_t pages, unsigned rounds)
+{
+	struct part parts[8];
+	pthread_t threads[8];
+	bool right = true;
+
+	ck_assert_uint_le(pages, HAMMER_PAGES);
+	for (unsigned i = 0; i < 8; i++) {
+		parts[i] = (struct part){ at, pages, rounds, i, false };
+		ck_assert(
+			!pthread_create(&threads[i], NULL, hammer, &parts[i]));
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		ck_assert(!pthread_join(threads[i], NULL));
+		right &= !parts[i].wrong;
+	}
+	return right;
+}

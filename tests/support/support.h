@@ -145,6 +145,11 @@ bool memory_is_there(void *addr, size_t pages);
 void memory_load(const char *addr, size_t pages);
 void memory_store(char *addr, size_t pages, char value);
 
+/* Eight threads load and store, @rounds times each, pages of zeros that are theirs
+   alone, at most HAMMER_PAGES in all: does each find what it stored last? */
+#define HAMMER_PAGES 2048
+bool memory_hammer(char *at, size_t pages, unsigned rounds);
+
 /* ---- process.c: signals, children, and what a process uses -------------- */
 
 /* Load, or store, one byte: 0, or the signal that it raised instead. One

@@ -131,53 +131,25 @@ START_TEST(what_is_used_comes_back_before_it_is_written)
 }
 END_TEST
 
-struct part {
-	char *at;
-	unsigned number;
-	bool wrong;
-};
-
-/* Each thread has every eighth page. */
-static void *hammer(void *arg)
-{
-	static uint32_t oracle[LARGE / PAGE];
-	struct part *part = arg;
-	uint64_t random = part->number + 1;
-
-	for (unsigned i = 0; i < 1500; i++) {
-		size_t page = random_below(&random, LARGE / PAGE / 8) * 8 +
-			      part->number;
-		uint32_t *there = (void *)(part->at + PAGES(page) + 8);
-
-		part->wrong |= *there != oracle[page];
-		*there = oracle[page] = (uint32_t)random_next(&random);
-	}
-	return NULL;
-}
-
 static const size_t budgets[] = { WMAP_MEMORY_MIN, BUDGET, 4 * BUDGET };
 
 START_TEST(eight_threads_lose_no_store)
 {
 	char *at = map_large(_i);
-	struct part parts[8];
-	pthread_t threads[8];
 
 	ck_assert_int_eq(wmap_memory_set(budgets[_i / KINDS]), 0);
-	for (unsigned i = 0; i < 8; i++) {
-		parts[i] = (struct part){ at, i, false };
-		ck_assert(
-			!pthread_create(&threads[i], NULL, hammer, &parts[i]));
-	}
-	for (unsigned i = 0; i < 8; i++) {
-		ck_assert(!pthread_join(threads[i], NULL));
-		ck_assert(!parts[i].wrong);
-	}
+	ck_assert(memory_hammer(at, LARGE / PAGE, 1500));
 	memory_stats();
 	memory_load(at, LARGE / PAGE);
 	keeps_within(budgets[_i / KINDS]);
 }
 END_TEST
+
+struct part {
+	char *at;
+	unsigned number;
+	bool wrong;
+};
 
 /* Messages of several come for one page, and some when it is there already. */
 static void *look(void *arg)
