@@ -618,8 +618,19 @@ static int carry_pieces(uint64_t from, uint64_t to, uint64_t length)
 	return error;
 }
 
+/*
+ * Unregistered first: mremap takes it along so, and where the kernel joins it with
+ * what lies beside its new place, of the same file and protection, that is so from
+ * then on, too: zeros, where its pages are missing.
+ */
+static int carry_bare(uint64_t from, uint64_t to, uint64_t length)
+{
+	uffd_unregister(client_uffd(), from, length);
+	return carry_pieces(from, to, length);
+}
+
 /* No thread may load or store at either address until the memory is there and
-   registered: mremap takes it along unregistered. */
+   registered. */
 static int carry(struct resize *resize, uint64_t to)
 {
 	struct message *message = &resize->message;
@@ -630,10 +641,13 @@ static int carry(struct resize *resize, uint64_t to)
 		.protect.moved = true,
 	};
 	uint64_t least = min_u64(resize->old, resize->new);
-	int error = carry_pieces(message->address, to, least);
+	int error = carry_bare(message->address, to, least);
 
-	if (error)
+	if (error) {
+		uffd_register(client_uffd(), message->address, least,
+			      message->move.modes);
 		return error;
+	}
 	resize->carried = true;
 	error = uffd_register(client_uffd(), to, least, message->move.modes);
 	if (!error && resize->new > resize->old)
@@ -656,7 +670,7 @@ static int carry_back(const struct resize *resize, uint64_t to)
 	if (!error)
 		error = sys_protect(to, resize->old, PROT_NONE);
 	if (!error)
-		error = carry_pieces(to, message->address, resize->old);
+		error = carry_bare(to, message->address, resize->old);
 	if (!error)
 		error = uffd_register(client_uffd(), message->address,
 				      resize->old, message->move.modes);

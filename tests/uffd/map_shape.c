@@ -372,6 +372,26 @@ START_TEST(untouched_pages_load_after_a_move)
 }
 END_TEST
 
+/* The kernel joins the two while they are moved, and forgets the uffd of both. */
+START_TEST(what_lies_beside_its_new_place_is_not_zeros)
+{
+	char *at = memory_free_range(PAGES(64)), *from = at + PAGES(32);
+	int fd = file_with(3, PAGES(12));
+
+	for (size_t i = 0; i < 12; i += 4)
+		ck_assert_ptr_ne(wmap_map(i == 4 ? from : at + PAGES(i),
+					  PAGES(4), PROT_NONE,
+					  kinds[_i] | WMAP_FIXED, fd,
+					  (off_t)PAGES(i), NULL),
+				 WMAP_FAILED);
+	ck_assert_ptr_eq(wmap_remap(from, PAGES(4), PAGES(4),
+				    WMAP_MAYMOVE | WMAP_FIXED, at + PAGES(4)),
+			 at + PAGES(4));
+	ck_assert_int_eq(wmap_protect(at, PAGES(12), PROT_READ), 0);
+	ck_assert(pattern_holds(at, PAGES(12), 3, 0));
+}
+END_TEST
+
 START_TEST(a_moved_mapping_keeps_its_protection)
 {
 	struct fixture f = set_up(_i);
@@ -450,6 +470,8 @@ static void moving(TCase *facts)
 		facts, what_is_there_goes_when_something_moves_there, 0, 4);
 	tcase_add_loop_test(facts, a_part_moves_alone, 0, 4);
 	tcase_add_loop_test(facts, untouched_pages_load_after_a_move, 0, 2);
+	tcase_add_loop_test(facts, what_lies_beside_its_new_place_is_not_zeros,
+			    0, 2);
 	tcase_add_loop_test(facts, a_moved_mapping_keeps_its_protection, 0, 4);
 	tcase_add_loop_test(facts, a_page_that_is_sigbus_moves_with_the_others,
 			    0, 2);
