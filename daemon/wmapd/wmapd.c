@@ -165,16 +165,46 @@ socklen_t address_of(const char *name, struct sockaddr_un *address)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
-/* A path that nobody listens at any more is in the way. */
-static bool is_stale(const struct sockaddr_un *address, socklen_t size)
+/* Is it the socket of a process that has ended? Its ring lets go of it in a while,
+   and until then it can be connected to. */
+static bool is_leaving(int connected)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return !getsockopt(connected, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
+	       peer.pid > 0 && kill(peer.pid, 0) != 0 && errno == ESRCH;
+}
+
+/* The address is in use: may it be tried again? A path that nobody listens at any
+   more is in the way. */
+static bool make_free(const struct sockaddr_un *address, socklen_t size)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	bool stale = fd >= 0 && address->sun_path[0] &&
-		     connect(fd, (const struct sockaddr *)address, size) != 0 &&
-		     errno == ECONNREFUSED;
+	bool path = address->sun_path[0], free = false;
 
+	if (fd < 0)
+		return false;
+	if (!connect(fd, (const struct sockaddr *)address, size))
+		free = is_leaving(fd) && !usleep(1000);
+	else if (path && errno == ECONNREFUSED)
+		free = !unlink(address->sun_path);
 	close(fd);
-	return stale;
+	return free;
+}
+
+/* 0 or a negative errno. */
+static int bind_to(int fd, const struct sockaddr_un *address, socklen_t size)
+{
+	for (int i = 0; i < 1000; i++) {
+		if (!bind(fd, (const struct sockaddr *)address, size))
+			return 0;
+		if (errno != EADDRINUSE)
+			return -errno;
+		if (!make_free(address, size))
+			break;
+	}
+	return -EADDRINUSE;
 }
 
 static int listen_at(const char *name)
@@ -189,18 +219,14 @@ static int listen_at(const char *name)
 		say("%s: too long for a socket's name", name);
 		return -1;
 	}
-	error = bind(fd, (struct sockaddr *)&address, size);
-	if (error && errno == EADDRINUSE && is_stale(&address, size)) {
-		unlink(name);
-		error = bind(fd, (struct sockaddr *)&address, size);
-	}
-	if (!error)
-		error = listen(fd, 4096);
+	error = bind_to(fd, &address, size);
+	if (!error && listen(fd, 4096) != 0)
+		error = -errno;
 	if (!error)
 		return fd;
 	say("%s: %s", name,
-	    errno == EADDRINUSE ? "another wmapd listens there" :
-				  strerror(errno));
+	    error == -EADDRINUSE ? "another wmapd listens there" :
+				   strerror(-error));
 	close(fd);
 	return -1;
 }
