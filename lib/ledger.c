@@ -601,3 +601,35 @@ void ledger_mapping_gone(struct mapping *mapping)
 	ledger_drop(mapping->space->ledger, mapping->slot);
 	mapping->slot = 0;
 }
+
+/* ---- Pins ---------------------------------------------------------------------- */
+
+int ledger_pin(const struct space *space, const struct object *object,
+	       uint64_t first, uint64_t end, uint32_t *slot)
+{
+	struct record *record;
+
+	*slot = 0;
+	if (!object->ledger)
+		return 0;
+	record = record_new(object->ledger);
+	if (!record)
+		return -ENOMEM;
+	record->id = space->id;
+	record->object = object->id;
+	record->of_pin.first = first;
+	record->of_pin.end = end;
+	record_write(object->ledger, record, RECORD_PIN);
+	*slot = record->slot;
+	return 0;
+}
+
+/* One word: the mirror is whole whenever we are killed. */
+void ledger_pin_end(struct ledger *ledger, uint32_t slot, uint64_t end)
+{
+	if (!slot)
+		return;
+	ledger->records[slot].of_pin.end = end;
+	if (ledger->mirror)
+		ledger->mirror[slot].of_pin.end = end;
+}

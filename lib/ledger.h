@@ -32,6 +32,7 @@
 
 struct mapping;
 struct object;
+struct space;
 
 enum record_kind {
 	RECORD_NONE,
@@ -39,6 +40,7 @@ enum record_kind {
 	RECORD_SPACE,
 	RECORD_MAPPING,
 	RECORD_ERRORS, /* of neighbours of an object */
+	RECORD_PIN,    /* that a space has on an object */
 };
 
 #define ERRORS_PAGES 512 /* that one record tells of */
@@ -50,9 +52,9 @@ struct record {
 	uint32_t replaces;     /* a slot, if its serial is replaces_serial */
 	uint32_t bits;	       /* RECORD_* below */
 	uint64_t replaces_serial;
-	uint64_t id; /* of the object (of errors, too) or space; of a mapping:
-			its space */
-	uint64_t object; /* of a mapping; 0: plain memory */
+	uint64_t id; /* of the object (of errors, too) or space; of a mapping
+			or pin: its space */
+	uint64_t object; /* of a mapping or pin; 0: plain memory */
 	union {
 		struct {
 			uint64_t dev, ino;
@@ -72,6 +74,9 @@ struct record {
 			uint64_t first; /* a multiple of ERRORS_PAGES */
 			uint64_t bits[ERRORS_PAGES / 64];
 		} of_errors;
+		struct {
+			uint64_t first, end; /* pages */
+		} of_pin;
 		uint64_t room[10];
 	};
 };
@@ -134,5 +139,11 @@ void ledger_conn_gone(struct ledger *ledger, uint64_t id, uint64_t n);
 /* A mapping is as it is now; -ENOMEM: what was written of it before stays. */
 int ledger_mapping(struct mapping *mapping);
 void ledger_mapping_gone(struct mapping *mapping);
+
+/* A pin is there, whose record is @slot (0: it needs none), or -ENOMEM; it ends
+   sooner. When it goes: ledger_drop. */
+int ledger_pin(const struct space *space, const struct object *object,
+	       uint64_t first, uint64_t end, uint32_t *slot);
+void ledger_pin_end(struct ledger *ledger, uint32_t slot, uint64_t end);
 
 #endif

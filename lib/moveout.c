@@ -12,7 +12,7 @@
  *      notes the states meanwhile                           listens
  *   4  MOVE_IN ──────────────────────────────────────────►  a space without uffd
  *      each object: memfd, page states, file ────────────►  adopts it
- *      each mapping: addresses, pages touched ───────────►  books it
+ *      each mapping: addresses, pages touched, pins ─────►  books it
  *   5  ATTACH: the uffd ─────────────────────────────────►  reads faults; wakes
  *                                                           everybody once
  *   6  ABANDON ────────────────►  lets go of everything,
@@ -36,6 +36,7 @@
 #include "mem.h"
 #include "moveout.h"
 #include "pager.h"
+#include "pin.h"
 #include "remote.h"
 #include "states.h"
 #include "sys.h"
@@ -115,7 +116,18 @@ static int tell_once(struct told *told, const struct object *object,
 
 /* ---- Mappings ---------------------------------------------------------------------- */
 
-static int tell_mapping(struct told *told, const struct mapping *mapping,
+/* What there may not be as many of is let go. */
+static int tell_pin(void *context, uint64_t offset, uint64_t length)
+{
+	const struct mapping *mapping = context;
+	int error = remote_adopt_pin(mapping->start + offset, length);
+
+	if (error == -ENOMEM)
+		log_line("%lu bytes are no longer pinned", length);
+	return error == -ENOMEM ? 0 : error;
+}
+
+static int tell_mapping(struct told *told, struct mapping *mapping,
 			struct noted *noted)
 {
 	uint64_t number = 0;
@@ -125,9 +137,10 @@ static int tell_mapping(struct told *told, const struct mapping *mapping,
 		return error;
 	if (noted->touched < 0)
 		noted->touched = note_touched(mapping);
-	return noted->touched < 0 ?
-		       noted->touched :
-		       remote_adopt_mapping(mapping, number, noted->touched);
+	if (noted->touched < 0)
+		return noted->touched;
+	error = remote_adopt_mapping(mapping, number, noted->touched);
+	return error ? error : pin_each(mapping, mapping, tell_pin);
 }
 
 /* ---- All of it --------------------------------------------------------------------- */

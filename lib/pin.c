@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* Pinned ranges (pin.h) */
 #include "books.h"
+#include "ledger.h"
 #include "mem.h"
 #include "pin.h"
 #include "window.h"
+
+/* Of another process, against who would have all of them looked at. */
+#define PINS_MAX 1024
 
 struct pin {
 	struct list link; /* object.pins */
 	struct space *space;
 	struct share *share; /* that pays */
 	uint64_t first, end; /* pages */
+	uint32_t slot;	     /* in the ledger, or 0 */
 };
 
 /* Of pages: those that may be pinned. */
@@ -73,21 +78,48 @@ static void charge(struct object *object, const struct pin *pin)
 		}
 }
 
-static int add(struct object *object, struct space *space, struct share *share,
-	       uint64_t first, uint64_t end)
+/* It is in the ledger. */
+static int book(struct object *object, struct space *space, struct share *share,
+		uint64_t first, uint64_t end, uint32_t slot)
 {
-	struct pin *pin = mem_alloc(sizeof(*pin));
+	struct pin *pin = NULL;
 
+	if (space->home || space->n_pins < PINS_MAX)
+		pin = mem_alloc(sizeof(*pin));
 	if (!pin)
 		return -ENOMEM;
 	pin->space = space;
 	pin->share = share;
 	pin->first = first;
 	pin->end = end;
+	pin->slot = slot;
+	space->n_pins++;
 	list_add(&object->pins, &pin->link);
 	share_pinned(share, (int64_t)(end - first));
 	charge(object, pin);
 	return 0;
+}
+
+static int add(struct object *object, struct space *space, struct share *share,
+	       uint64_t first, uint64_t end)
+{
+	uint32_t slot;
+	int error = ledger_pin(space, object, first, end, &slot);
+
+	if (error)
+		return error;
+	error = book(object, space, share, first, end, slot);
+	if (error)
+		ledger_drop(object->ledger, slot);
+	return error;
+}
+
+static void drop(struct object *object, struct pin *pin)
+{
+	ledger_drop(object->ledger, pin->slot);
+	pin->space->n_pins--;
+	list_del(&pin->link);
+	mem_free(pin, sizeof(*pin));
 }
 
 void pin_charge(struct mapping *mapping)
@@ -105,7 +137,8 @@ void pin_charge(struct mapping *mapping)
 	}
 }
 
-/* Without memory for a second piece the upper one is let go, too. */
+/* Without memory for a second piece the upper one is let go, too. In the ledger it
+   comes first: a successor may find both (pin_adopt). */
 static void cut(struct object *object, struct pin *pin, uint64_t first,
 		uint64_t end)
 {
@@ -117,9 +150,9 @@ static void cut(struct object *object, struct pin *pin, uint64_t first,
 	if (upper > end)
 		add(object, pin->space, pin->share, end, upper);
 	if (pin->end > pin->first)
-		return;
-	list_del(&pin->link);
-	mem_free(pin, sizeof(*pin));
+		ledger_pin_end(object->ledger, pin->slot, pin->end);
+	else
+		drop(object, pin);
 }
 
 void pin_forget(struct mapping *mapping, uint64_t first, uint64_t end)
@@ -193,4 +226,63 @@ void pin_change(struct message *message)
 		unpin_all(message);
 	evict_kick(message->pager);
 	message_answer(message, error);
+}
+
+/* ---- For another pager, and from one -------------------------------------------- */
+
+int pin_each(const struct mapping *mapping, void *context,
+	     int (*tell)(void *context, uint64_t offset, uint64_t length))
+{
+	int error = 0;
+
+	list_for_each(pin, &mapping->object->pins, const struct pin, link) {
+		uint64_t first = max_u64(pin->first, mapping->first);
+		uint64_t end = min_u64(pin->end, mapping_end_page(mapping));
+
+		if (!error && pin->space == mapping->space && first < end)
+			error = tell(context,
+				     (first - mapping->first) << PAGE_SHIFT,
+				     (end - first) << PAGE_SHIFT);
+	}
+	return error;
+}
+
+static struct mapping *shown_by(const struct space *space,
+				const struct object *object, uint64_t index)
+{
+	list_for_each(mapping, &object->mappings, struct mapping, of_object)
+		if (mapping->space == space && index >= mapping->first &&
+		    index < mapping_end_page(mapping))
+			return mapping;
+	return NULL;
+}
+
+/* Up to where the space shows the object from @first on. */
+static uint64_t shown_end(const struct space *space,
+			  const struct object *object, uint64_t first)
+{
+	const struct mapping *mapping;
+
+	while ((mapping = shown_by(space, object, first)))
+		first = mapping_end_page(mapping);
+	return first;
+}
+
+/* Of one that was being cut the newer piece counts. */
+int pin_adopt(struct space *space, struct object *object,
+	      const struct record *record)
+{
+	uint64_t first = record->of_pin.first;
+	uint64_t end =
+		min_u64(record->of_pin.end, shown_end(space, object, first));
+
+	list_for_each(pin, &object->pins, const struct pin, link)
+		if (pin->space == space && pin->first < end && pin->end > first)
+			end = max_u64(first, pin->first);
+	if (first == end)
+		return -ENOENT;
+	ledger_pin_end(object->ledger, record->slot, end);
+	return book(object, space,
+		    mapping_share(shown_by(space, object, first)), first, end,
+		    record->slot);
 }

@@ -728,6 +728,19 @@ int remote_adopt_mapping(const struct mapping *mapping, uint64_t object,
 	return ask_first(&exchange);
 }
 
+int remote_adopt_pin(uint64_t start, uint64_t length)
+{
+	struct exchange exchange = {
+		.request = { .magic = WIRE_MAGIC,
+			     .kind = MESSAGE_PIN,
+			     .address = start,
+			     .length = length,
+			     .args = { true } },
+	};
+
+	return ask_first(&exchange);
+}
+
 int remote_attach(int uffd, const struct hints **hints)
 {
 	struct exchange exchange = {

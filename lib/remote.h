@@ -63,6 +63,7 @@ int remote_move_in(const char *address);
 int remote_adopt_object(uint64_t number, const int *fds, unsigned n_fds);
 int remote_adopt_mapping(const struct mapping *mapping, uint64_t object,
 			 int touched);
+int remote_adopt_pin(uint64_t start, uint64_t length);
 int remote_attach(int uffd, const struct hints **hints);
 
 /* ---- Fork: fork.c has the plan --------------------------------------------- */

@@ -460,6 +460,8 @@ int space_move(struct mapping *mapping, uint64_t start, uint64_t length)
 		error = own_view(mapping);
 	if (error)
 		return error;
+	if (end_page < mapping_end_page(mapping))
+		pin_forget(mapping, end_page, mapping_end_page(mapping));
 	take_out(mapping->space, mapping);
 	mapping->start = start;
 	mapping->end = end;

@@ -111,6 +111,7 @@ struct space {
 	size_t n_max;		 /* mappings that it may have; 0: any number */
 	struct list made;	 /* object.of_maker: charged for it */
 	size_t n_made;
+	unsigned n_pins;
 	struct post more; /* to read on */
 	bool more_due;
 	void (*over)(struct space *space); /* of who waits for more to come */

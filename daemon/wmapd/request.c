@@ -755,7 +755,9 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		answer(conn, session_adopt_mapping(conn->session, request, fd));
 		break;
 	default:
-		if (conn->session && !conn->session->embryo) {
+		/* Who moves in has pins. */
+		if (conn->session &&
+		    (!conn->session->embryo || request->kind == MESSAGE_PIN)) {
 			to_books(conn, request, fd);
 			break;
 		}

@@ -83,6 +83,10 @@ static bool record_ok(const struct record *record)
 		return record->id &&
 		       record->of_errors.first % ERRORS_PAGES == 0 &&
 		       record->of_errors.first < PAGES_LIMIT;
+	if (record->kind == RECORD_PIN)
+		return record->id && record->object &&
+		       record->of_pin.first < record->of_pin.end &&
+		       record->of_pin.end <= PAGES_LIMIT;
 	if (record->kind != RECORD_MAPPING)
 		return record->id && (record->kind == RECORD_OBJECT ||
 				      record->kind == RECORD_SPACE);

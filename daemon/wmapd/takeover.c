@@ -29,6 +29,7 @@
 #include "books.h"
 #include "ledger.h"
 #include "mem.h"
+#include "pin.h"
 #include "states.h"
 #include "sys.h"
 #include "wmapd.h"
@@ -43,8 +44,7 @@ struct all {
 
 /* ---- Descriptors ----------------------------------------------------------------- */
 
-/* The newest of that name, which becomes the caller's; or -1. */
-static int find(struct list *taken, const char *name)
+int taken_find(struct list *taken, const char *name)
 {
 	int fd = -1;
 
@@ -65,7 +65,7 @@ static int find_by_id(struct list *taken, char kind, uint64_t id)
 	char name[48];
 
 	snprintf(name, sizeof(name), "%c%lu", kind, id);
-	return find(taken, name);
+	return taken_find(taken, name);
 }
 
 /* The next of those named "c3.5", with 5 in *@n: the highest; or -1. */
@@ -407,6 +407,20 @@ static int adopt_mapping(struct all *all, struct record *record)
 	return share_bound_mapping(mapping, record->of_mapping.memory);
 }
 
+/* ---- Pins -------------------------------------------------------------------------- */
+
+static int adopt_pin(const struct all *all, const struct record *record)
+{
+	struct space *space = space_of(all, record->id);
+	struct object *object = object_of(all, record->object);
+	int error = space && object ? pin_adopt(space, object, record) :
+				      -ENOENT;
+
+	if (error)
+		ledger_drop(all->server->ledger, record->slot);
+	return error;
+}
+
 /* ---- Errors ------------------------------------------------------------------------ */
 
 static int adopt_errors(const struct all *all, const struct record *record)
@@ -445,6 +459,7 @@ static int tell_states(const struct object *object)
 /* What is not told of counts as changed. */
 void takeover_prepare(struct server *server)
 {
+	counts_tell(server);
 	list_for_each(object, &server->pager->all, struct object, of_pager)
 		if (object->ledger && object->n_present > object->n_dirty &&
 		    tell_states(object))
@@ -464,6 +479,8 @@ static int adopt(struct all *all, size_t i)
 		return adopt_space(all, record);
 	case RECORD_MAPPING:
 		return adopt_mapping(all, record);
+	case RECORD_PIN:
+		return adopt_pin(all, record);
 	default:
 		return adopt_errors(all, record);
 	}
@@ -529,6 +546,7 @@ int takeover_adopt(struct server *server, struct list *taken)
 			ledger_drop(server->ledger, all.records[i].slot);
 	free(all.records);
 	free(all.objects);
+	counts_take(server, taken);
 	let_go(taken);
 	return error;
 }

@@ -14,6 +14,7 @@
  *   agent      what they do inside their processes
  *   growth     one of that: mappings that grow
  *   takeover   what its keeper has of a predecessor
+ *   counts     one of that: what it has counted
  *   rescue     what the guards have, if there is no keeper any more
  *   telling    what wmap ps asks: who is served, and how
  *   obituary   what wmap run shall know of who does not tell it
@@ -313,6 +314,9 @@ struct taken {
 	int fd;
 };
 
+/* The newest of that name, which becomes the caller's; or -1. */
+int taken_find(struct list *taken, const char *name);
+
 /* All that a predecessor served is served on; @taken is empty then. In two
    steps: it is known; its clients hear of it. */
 int takeover_adopt(struct server *server, struct list *taken);
@@ -320,6 +324,12 @@ void takeover_resume(struct server *server);
 
 /* The other side: nothing is done any more, tell who comes what is clean. */
 void takeover_prepare(struct server *server);
+
+/* ---- counts.c ---------------------------------------------------------------- */
+
+/* Of a predecessor that was replaced: its sessions are known. */
+void counts_take(struct server *server, struct list *taken);
+void counts_tell(const struct server *server);
 
 /* ---- rescue.c ---------------------------------------------------------------- */
 

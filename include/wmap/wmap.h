@@ -538,7 +538,7 @@ WMAP_API int wmap_replay(const char *path);
  *   EINVAL  @addr is not page-aligned
  *   ENOMEM  part of the range is not mapped; or more than three quarters would
  *           be pinned of a budget: the mapping's, the process's, its part of
- *           wmapd's (wmapd(8))
+ *           wmapd's (wmapd(8)); or wmapd has 1024 pieces of this process
  */
 WMAP_API int wmap_pin(void *addr, size_t length);
 

@@ -433,6 +433,28 @@ static void grows(void)
 	close(fd);
 }
 
+/* What it has pinned above its new end goes with that, and counts no more. */
+static void shrinks(void)
+{
+	int fd = enter_surely(), file = open_file("shrinks", O_RDWR, 128);
+	struct wire_request pin = REQUEST(MESSAGE_PIN, .address = AT,
+					  .length = 128 * PAGE, .args = { 1 });
+	struct wire_request bound =
+		REQUEST(MESSAGE_MEMORY, .args = { BUDGET_MIN });
+
+	expect(!ask(fd, map_at(AT, 128, WMAP_SHARED), file), "a mapping");
+	expect(!ask(fd, pin, -1), "pinned");
+	expect(ask(fd, bound, -1) == -ENOMEM, "that is too much for a bound");
+	expect(!ask(fd,
+		    REQUEST(MESSAGE_MOVE, .address = AT, .length = 128 * PAGE,
+			    .args = { AT, 3 * PAGE, 0, 1 }),
+		    -1),
+	       "it becomes shorter");
+	expect(!ask(fd, bound, -1), "with little pinned");
+	close(file);
+	close(fd);
+}
+
 static void overlaps(void)
 {
 	int fd = enter_surely(), file = open_file("overlaps", O_RDWR, 8);
@@ -1253,12 +1275,16 @@ static void forge(struct record *record, uint32_t slot)
 	for (size_t i = 0; i < sizeof(*record); i++)
 		((unsigned char *)record)[i] = (unsigned char)random();
 	record->slot = slot;
-	record->kind = (uint32_t)random() % 4;
+	record->kind = (uint32_t)random() % (RECORD_PIN + 1);
 	record->id = 2 + (uint64_t)random() % 50;
 	record->object = (uint64_t)random() % 50;
 	record->replaces = (uint32_t)random() % SLOTS;
 	if (record->kind == RECORD_SPACE)
 		record->bits &= ~(uint32_t)RECORD_ATTACHED;
+	if (record->kind == RECORD_PIN)
+		record->of_pin.first %= UINT64_C(1) << 38;
+	if (record->kind == RECORD_PIN)
+		record->of_pin.end %= UINT64_C(1) << 38;
 	if (record->kind != RECORD_MAPPING)
 		return;
 	record->id = 1;
@@ -1376,6 +1402,7 @@ static const struct attack {
 	{ "again", again },
 	{ "growing", growing },
 	{ "grows", grows },
+	{ "shrinks", shrinks },
 	{ "overlaps", overlaps },
 	{ "quota", quota },
 	{ "never_placed", never_placed },

@@ -66,8 +66,15 @@ pager() { pgrep -x -P "$server" wmapd; }
 # another PID: there is one, and it is not this one
 another() { test -n "$(pager)" && test "$(pager)" != "$1"; }
 
+# metric NAME
+metric() {
+	curl -sf --unix-socket "$work/metrics" http://wmap/metrics |
+		sed -n "s/^$1 //p"
+}
+
 says 1 "no wmapd listens there" --replace --socket "$work/socket"
-"$wmapd" --socket "$work/socket" --ready-fd 7 7> >(cat >"$work/ready2") &
+"$wmapd" --socket "$work/socket" --metrics "$work/metrics" --ready-fd 7 \
+	7> >(cat >"$work/ready2") &
 server=$!
 until_true grep -qsx 1 "$work/ready2"
 mkfifo "$work/hold"
@@ -76,10 +83,18 @@ LD_PRELOAD=$preload WMAP_SOCKET=$work/socket \
 holder=$!
 exec 8>"$work/hold"
 expect "a client has something mapped" until_true grep -qsx ready "$work/held"
+LD_PRELOAD=$preload WMAP_SOCKET=$work/socket "$programs/touch" "$work/file" 3
+before=$(for name in processes faults fills read_bytes; do
+	metric "wmap_${name}_total"
+done)
 was=$(pager)
 timeout 20 "$wmapd" --replace --socket "$work/socket"
 expect "--replace is content" test $? = 0
 expect "... and another wmapd is there" another "$was"
+expect "... which counts on" test "$before" = \
+	"$(for name in processes faults fills read_bytes; do
+		metric "wmap_${name}_total"
+	done)"
 "$wmap" ps --socket "$work/socket" >"$work/ps"
 expect "... with the client of the one before" \
 	grep -qE "^ +$holder hold +1 " "$work/ps"
@@ -148,6 +163,52 @@ until_true grep -qsx 1 "$work/ready3"
 says 1 "no keeper" --replace --socket "@wmap-test-alone-$$"
 kill "$server"
 wait "$server"
+
+# ---- One after the other -----------------------------------------------------------
+
+# A socket outlives its process for a moment.
+for name in "@wmap-test-next-$$" "$work/next"; do
+	for signal in TERM KILL TERM KILL; do
+		"$wmapd" --alone --socket "$name" --ready-fd 7 \
+			7> >(cat >"$work/ready6") &
+		server=$!
+		expect "wmapd at $name comes after another" \
+			until_true grep -qsx 1 "$work/ready6"
+		kill -$signal "$server"
+		wait "$server"
+		rm -f "$work/ready6"
+	done
+done
+
+# ---- What is counted -----------------------------------------------------------------
+
+# garbage SIZE: its counts are anything
+garbage() {
+	(
+		exec 3<"$work/garbage"
+		export LISTEN_FDS=1 LISTEN_FDNAMES=counts
+		LISTEN_PID=$BASHPID exec "$wmapd" \
+			--socket "@wmap-test-garbage-$$" --ready-fd 7 \
+			7> >(cat >"$work/ready5") 2>"$work/err"
+	) &
+	server=$!
+	until_true grep -qsx 1 "$work/ready5"
+	expect "counts of $1 bytes of garbage are not believed" \
+		grep -q "what was counted before cannot be read" "$work/err"
+	expect "... and nobody minds" grep -q ": no process" \
+		<("$wmap" ps --socket "@wmap-test-garbage-$$")
+	kill "$server"
+	wait "$server"
+	rm "$work/ready5"
+}
+
+for size in 0 7 64 100000; do
+	head -c "$size" /dev/urandom >"$work/garbage"
+	garbage "$size"
+done
+printf 'wmapcnt1' >"$work/garbage"
+head -c 100000 /dev/zero | tr '\0' '\377' >>"$work/garbage"
+garbage 100008
 
 # ---- As systemd starts it ---------------------------------------------------------
 
