@@ -255,15 +255,15 @@ static bool is_ready(int fd, int timeout)
 /*
  * How it ended. Of a wmapd that another process has started (ours, before the
  * fork into the background) nobody tells us: taken for a death. If it was an
- * end, the next one ends, too.
+ * end, the next one ends, too. It is dead, so that this waits for nobody but a
+ * debugger, which hears of it first.
  */
 static siginfo_t reap(struct keeper *keeper)
 {
 	siginfo_t info = { .si_code = CLD_KILLED, .si_status = SIGKILL };
 	siginfo_t known = { 0 };
 
-	if (waitid(P_PIDFD, keeper->pidfd, &known, WEXITED | WNOHANG) == 0 &&
-	    known.si_pid)
+	if (waitid(P_PIDFD, keeper->pidfd, &known, WEXITED) == 0)
 		info = known;
 	close_pidfd(keeper);
 	return info;

@@ -83,6 +83,30 @@ static bool yielded(uint64_t address, uint64_t length)
 	return any;
 }
 
+/* Has anything of this process ever grown? [a] orders nothing: who unmaps what
+   another thread has mapped knows of it. */
+static _Atomic bool grows;
+
+/*
+ * What ends at @end is about to be unmapped. Its growth page goes first, by requests
+ * that may be made again: of an UNMAP that was done by a wmapd that has died the
+ * next one does not know that there was one.
+ */
+static void yield_above(uint64_t end)
+{
+	if (client_is_remote() &&
+	    atomic_load_explicit(&grows, memory_order_relaxed))
+		yielded(end, PAGE);
+}
+
+/* It stays. */
+static void regrow_above(uint64_t end)
+{
+	if (client_is_remote() &&
+	    atomic_load_explicit(&grows, memory_order_relaxed))
+		regrow(end);
+}
+
 /* ---- Reserving ---------------------------------------------------------------*/
 
 static long reserve_at(uint64_t address, uint64_t length)
@@ -246,8 +270,8 @@ static int map_reserved(const struct client_map *map, struct message *message,
 static int map_inside(const struct client_map *map, uint64_t *address)
 {
 	char name[PATH_MAX];
-	bool grows = map->flags & WMAP_GROWSUP;
-	uint64_t length = page_up(map->length) + (grows ? PAGE : 0);
+	bool growing = map->flags & WMAP_GROWSUP;
+	uint64_t length = page_up(map->length) + (growing ? PAGE : 0);
 	struct message message = {
 		.kind = MESSAGE_MAP,
 		.length = map->length,
@@ -260,7 +284,7 @@ static int map_inside(const struct client_map *map, uint64_t *address)
 			.memory = map->memory,
 			.store = map->store,
 			.file = -1,
-			.growing = grows,
+			.growing = growing,
 		},
 	};
 	int error;
@@ -268,7 +292,9 @@ static int map_inside(const struct client_map *map, uint64_t *address)
 	/* Its functions are in no other process. */
 	if (map->store && client_is_remote())
 		return -EOPNOTSUPP;
-	if (grows && client_is_remote())
+	if (growing)
+		atomic_store_explicit(&grows, true, memory_order_relaxed);
+	if (growing && client_is_remote())
 		guard_await();
 	error = map->fd >= 0 ? open_file(map, &message, name) : 0;
 	if (error)
@@ -333,9 +359,12 @@ static int unmap_found(uint64_t address)
 		.address = address,
 		.length = page_up(info.length),
 	};
+	yield_above(address + message.length);
 	error = client_call(&message);
 	if (!error)
 		error = unmap_booked(&message, address, message.unmap.mapped);
+	else
+		regrow_above(address + message.length);
 	return error;
 }
 
@@ -399,9 +428,11 @@ static int unmap_piece(uint64_t start, uint64_t end, bool keep)
 
 	if (error)
 		return error;
+	yield_above(end);
 	error = client_call(&message);
 	if (error) {
 		unsplit(start, end - start);
+		regrow_above(end);
 		return error;
 	}
 	if (!keep || reserve_again(start, end - start))

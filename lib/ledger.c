@@ -516,6 +516,18 @@ void ledger_uffd(struct ledger *ledger, uint64_t id, uint32_t slot,
 	keep(ledger, 'u', id, uffd);
 }
 
+void ledger_agent(struct ledger *ledger, uint32_t slot, bool is_there)
+{
+	struct record *record;
+
+	if (!ledger || !slot)
+		return;
+	record = &ledger->records[slot];
+	record->bits &= ~(uint32_t)RECORD_AGENT;
+	record->bits |= is_there ? RECORD_AGENT : 0;
+	reflect(ledger, record);
+}
+
 void ledger_space_memory(struct ledger *ledger, uint32_t slot, uint64_t limit)
 {
 	if (!ledger || !slot)

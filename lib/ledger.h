@@ -87,6 +87,7 @@ struct record {
 #define RECORD_GROWING	 0x8
 #define RECORD_ALONE	 0x10
 #define RECORD_ATTACHED	 0x20 /* of a space: its process is there */
+#define RECORD_AGENT	 0x40 /* likewise: and does what it is asked */
 
 struct ledger;
 
@@ -131,6 +132,7 @@ int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
 		 uint32_t pid, uint64_t *id, uint32_t *slot);
 void ledger_uffd(struct ledger *ledger, uint64_t id, uint32_t slot,
 		 uint32_t pid, int uffd);
+void ledger_agent(struct ledger *ledger, uint32_t slot, bool is_there);
 void ledger_space_memory(struct ledger *ledger, uint32_t slot, uint64_t limit);
 void ledger_space_gone(struct ledger *ledger, uint64_t id, uint32_t slot);
 void ledger_conn(struct ledger *ledger, uint64_t id, uint64_t n, int fd);

@@ -43,6 +43,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "ledger.h"
 #include "mem.h"
 #include "wmapd.h"
 
@@ -176,6 +177,13 @@ void agent_has_hidden(struct conn *conn, uint64_t number, int pagemap)
 
 /* ---- Coming and going ------------------------------------------------------------ */
 
+/* A successor knows that it will come again: what is mapped meanwhile may grow. */
+static void has_agent(struct session *session, bool has)
+{
+	session->space->has_agent = has;
+	ledger_agent(session->server->ledger, session->slot, has);
+}
+
 void agent_begin(struct conn *conn)
 {
 	struct session *session = conn->session;
@@ -191,7 +199,7 @@ void agent_begin(struct conn *conn)
 	session->agent = agent;
 	session->space->hide = hide;
 	session->space->hidden = 0;
-	session->space->has_agent = true;
+	has_agent(session, true);
 }
 
 void agent_end(struct session *session)
@@ -205,7 +213,7 @@ void agent_end(struct session *session)
 		close(space->pagemap);
 	space->pagemap = -1;
 	space->hide = NULL;
-	space->has_agent = false;
+	has_agent(session, false);
 	loop_timer_stop(&agent->timer);
 	session->agent = NULL;
 	session->agent_is_late = false;

@@ -353,6 +353,7 @@ int session_adopt(struct server *server, const struct record *record,
 	session->token[1] = record->of_space.token[1];
 	session->slot = session->space->slot = record->slot;
 	session->space->id = record->id;
+	session->space->has_agent = record->bits & RECORD_AGENT;
 	list_add(&server->sessions, &session->link);
 	*result = session;
 	return 0;
