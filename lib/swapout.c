@@ -270,20 +270,21 @@ static int put_back(struct leaving *leaving, struct mapping *mapping,
 {
 	struct object *object = leaving->object;
 	uint64_t address = mapping_address(mapping, index), done = 0;
+	char *bytes = leaving_bytes(leaving, index);
 	int uffd = mapping->space->uffd, error = -EINVAL;
 
 	/* What is being written must stay where it is. */
 	if (leaving->moved && !leaving->writing)
-		error = uffd_move(uffd, address,
-				  (uint64_t)leaving_bytes(leaving, index), PAGE,
-				  &done);
-	if (!error)
-		leaving_unhold(leaving, leaving_bit(leaving, index));
-	if (error && error != -EEXIST && error != -ENOENT)
-		error = uffd_copy(uffd, address, leaving_bytes(leaving, index),
-				  PAGE, 0, &done);
+		error = uffd_move(uffd, address, (uint64_t)bytes, PAGE, &done);
+	if (error && error != -EEXIST && error != -ENOENT) {
+		error = uffd_copy(uffd, address, bytes, PAGE, 0, &done);
+		if (!error && !leaving->writing)
+			sys_call(SYS_madvise, bytes, PAGE, MADV_DONTNEED);
+	}
 	if (error)
 		return error;
+	if (!leaving->writing)
+		leaving_unhold(leaving, leaving_bit(leaving, index));
 	leaving_part(leaving, index);
 	object_set(object, pages_get(&object->pages, index), PAGE_CLEAN, 0);
 	if (!object->owner)
@@ -330,11 +331,30 @@ void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
 	pager_answered(pager, fault);
 }
 
+/* What is being written stays there as well. To make room nothing else leaves. */
+static void make_room(struct object *object, const struct mapping *mapping)
+{
+	struct pager *pager = object->pager;
+	bool was = pager->swapout.forbidden;
+	uint64_t copies = 0;
+
+	list_for_each(leaving, &object->leavings, const struct leaving,
+		      of_object)
+		if (leaving->writing)
+			copies += leaving_count(leaving);
+	pager->swapout.forbidden = true;
+	if (copies)
+		budget_take(pager, mapping_share(mapping), copies << PAGE_SHIFT,
+			    0, false);
+	pager->swapout.forbidden = was;
+}
+
 int swapout_return(struct object *object)
 {
 	struct mapping *mapping = object_mapping(object);
 	int error = 0;
 
+	make_room(object, mapping);
 	list_for_each(leaving, &object->leavings, struct leaving, of_object) {
 		for (uint64_t i = leaving->first;
 		     i < leaving->first + leaving->count && !error; i++)

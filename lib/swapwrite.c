@@ -213,7 +213,7 @@ void swapout_write(struct pager *pager, uint64_t want)
 	struct budget *budget = &pager->budget;
 	uint64_t evicted = budget->evicted;
 
-	if (swapout->retry > time_now())
+	if (swapout->forbidden || swapout->retry > time_now())
 		return;
 	list_for_each(leaving, &swapout->cooling, struct leaving, link) {
 		bool enough = budget->n_writing + budget->evicted - evicted >=

@@ -221,6 +221,22 @@ START_TEST(who_unmaps_waits_for_no_write)
 }
 END_TEST
 
+/* What is being written stays where it is, and is back in its mapping, too. */
+START_TEST(what_is_cut_during_a_write_has_room)
+{
+	char *at = begin_writing(_i, LONG);
+
+	ck_assert_int_eq(wmap_protect(at + SPAN / 2, PAGE, PROT_READ), 0);
+	/* the rest is for buffers of what is written */
+	ck_assert_uint_le(memory_stats().memory, BUDGET / 16 * 15);
+	ck_assert(all_are(at, 'a'));
+	ck_assert_int_eq(wmap_protect(at + SPAN / 2, PAGE, READ_WRITE), 0);
+	memory_store(at, SPAN / PAGE, 'b');
+	ends_well(at);
+	ck_assert_uint_le(memory_stats().memory_peak, BUDGET);
+}
+END_TEST
+
 START_TEST(a_silent_write_is_an_error_and_the_page_stays)
 {
 	char *at = begin_writing(_i, SHORT);
@@ -357,6 +373,7 @@ int main(void)
 			    ALL);
 	tcase_add_loop_test(facts, what_goes_during_a_write_is_gone, 0, KINDS);
 	tcase_add_loop_test(facts, who_unmaps_waits_for_no_write, 0, KINDS);
+	tcase_add_loop_test(facts, what_is_cut_during_a_write_has_room, 0, ALL);
 	tcase_add_loop_test(
 		facts, a_silent_write_is_an_error_and_the_page_stays, 0, ALL);
 	tcase_add_loop_test(
