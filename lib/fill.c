@@ -94,6 +94,7 @@ void fill_choose_run(const struct mapping *mapping, uint64_t index,
 
 	if (mapping->advice == WMAP_ADVICE_SEQUENTIAL)
 		high = max_u64(high, index + AHEAD);
+	high = max_u64(high, index + ahead_run(mapping, index));
 	low = max_u64(low, mapping->first);
 	high = min_u64(high, mapping_end_page(mapping));
 	while (from > low && is_alike(mapping, source, from - 1, swapped))
@@ -643,12 +644,18 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 	/* Who is only woken comes back, and finds no memory again: for ever. */
 	struct fault *waiter = copy_of(fault);
 	struct object *object = mapping_source(mapping, index);
-	uint64_t first = index, count = 1;
+	struct run run = { index, 1 };
 	struct fill *fill;
 
 	if (!fault->alone && object_absent(object, index))
-		fill_choose_run(mapping, index, &first, &count);
-	fill = waiter ? fill_create(object, mapping, first, count) : NULL;
+		fill_choose_run(mapping, index, &run.first, &run.count);
+	/* Who sleeps waits for his own page's memory, and no other. */
+	if (run.count > mapping->grain &&
+	    (!list_empty(&pager->hungry) ||
+	     !fill_room(pager, mapping_share(mapping), run.count, false)))
+		run = (struct run){ index, 1 };
+	fill = waiter ? fill_create(object, mapping, run.first, run.count) :
+			NULL;
 	if (!fill) {
 		mem_free(waiter, sizeof(*waiter));
 		fault_refuse(pager, fault);
@@ -656,13 +663,13 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 	}
 	/* Plain memory is its mapping's. */
 	fill->via = fill->healing && object->memfd >= 0 ? NULL : mapping;
-	fill->behind = mapping->exact && count > 1;
+	fill->behind = mapping->exact && run.count > 1;
 	fill->deadline = mapping->deadline;
-	fill->write = fault->write && count == 1;
+	fill->write = fault->write && run.count == 1;
 	fill->zeros = mapping->flags & MAPPING_COURSE;
 	list_add(&fill->waiters, &waiter->link);
 	fill_go(fill);
-	ahead_missed(pager, mapping, index);
+	ahead_missed(pager, mapping, index, &run);
 	prefetch_missed(pager, mapping, index);
 }
 

@@ -99,6 +99,57 @@ START_TEST(short_runs_bring_little_that_nobody_wants)
 }
 END_TEST
 
+/* In an order without a pattern, the first pages of each 32. */
+static void load_parts(const char *at, size_t from, size_t to, size_t pages)
+{
+	for (size_t i = from; i < to; i++)
+		for (size_t k = 0; k < pages; k++)
+			ck_assert(page_holds(at, i * 97 % 256 * 32 + k));
+}
+
+START_TEST(blocks_come_as_such)
+{
+	char *at = map_large();
+	uint64_t before;
+
+	load_parts(at, 0, 64, 16);
+	before = faults();
+	load_parts(at, 64, 256, 16);
+	ck_assert_uint_lt(faults() - before, 3 * 192);
+	ck_assert_uint_lt(memory_info(at).resident, 256 * 16 * 5 / 4);
+}
+END_TEST
+
+START_TEST(blocks_that_end_are_forgotten)
+{
+	char *at = map_large();
+	uint64_t before;
+
+	load_parts(at, 0, 128, 16);
+	before = memory_info(at).resident;
+	load_parts(at, 128, 256, 1);
+	ck_assert_uint_lt(memory_info(at).resident - before, 128 * 10);
+}
+END_TEST
+
+START_TEST(a_grain_hides_no_stream)
+{
+	struct wmap_map_options wishes = { .size = sizeof(wishes),
+					   .grain = PAGES(16) };
+	char *at = wmap_map(NULL, LARGE, PROT_READ, WMAP_SHARED,
+			    file_with(SEED, LARGE), 0, &wishes);
+
+	ck_assert_ptr_ne(at, MAP_FAILED);
+	if (_i) {
+		for (size_t i = LARGE / PAGE; i--;)
+			ck_assert(page_holds(at, i));
+	} else {
+		ck_assert(pattern_holds(at, LARGE, SEED, 0));
+	}
+	ck_assert_uint_lt(faults(), LARGE / PAGE / 16 / 4);
+}
+END_TEST
+
 START_TEST(none_where_random_is_advised)
 {
 	char *at = map_large();
@@ -205,6 +256,9 @@ int main(void)
 	tcase_add_test(facts, interleaved_streams_are_told_apart);
 	tcase_add_test(facts, random_accesses_bring_exactly_their_pages);
 	tcase_add_test(facts, short_runs_bring_little_that_nobody_wants);
+	tcase_add_test(facts, blocks_come_as_such);
+	tcase_add_test(facts, blocks_that_end_are_forgotten);
+	tcase_add_loop_test(facts, a_grain_hides_no_stream, 0, 2);
 	tcase_add_test(facts, none_where_random_is_advised);
 	tcase_add_test(facts, none_for_the_course);
 	tcase_add_test(facts, what_is_held_back_can_be_dropped);
