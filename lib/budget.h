@@ -30,6 +30,7 @@
 
 #define BUDGET_MIN    ((uint64_t)256 << 10)
 #define BUDGET_HASHES 1024
+#define BUDGET_GONE   1024
 
 struct budget {
 	uint64_t limit;	   /* bytes, or BUDGET_NONE */
@@ -46,14 +47,19 @@ struct budget {
 	struct list hashes[BUDGET_HASHES];
 	struct window *last; /* asked for, or NULL */
 	uint64_t clock;	     /* of what comes to its place */
-	/* evict.c */
-	uint64_t n_writing; /* pages being written back to be evicted */
-	uint64_t asked;	    /* times that shares were asked for pages */
-	struct post idle;   /* evicts when there is nothing better to do */
-	bool scheduled;	    /* idle is in the loop's queue */
-	bool stuck;	    /* nothing could go; wait until that changes */
-	struct timer again; /* when nothing could be evicted */
-	uint64_t evicted;   /* pages */
+	/* evict.c: what streams brought, and was evicted */
+	struct gone {
+		const struct object *object; /* may be gone too; or NULL */
+		uint64_t number, evicted;
+	} gone[BUDGET_GONE]; /* by hash */
+	unsigned returns;    /* of RETURNS, those that came back soon */
+	uint64_t n_writing;  /* pages being written back to be evicted */
+	uint64_t asked;	     /* times that shares were asked for pages */
+	struct post idle;    /* evicts when there is nothing better to do */
+	bool scheduled;	     /* idle is in the loop's queue */
+	bool stuck;	     /* nothing could go; wait until that changes */
+	struct timer again;  /* when nothing could be evicted */
+	uint64_t evicted;    /* pages */
 };
 
 static inline bool budget_is_set(const struct budget *budget)
@@ -142,6 +148,9 @@ void evict_kick(struct pager *pager);
 
 /* The pages of [first, end) go first, unless they are used again. */
 void evict_soon(struct object *object, uint64_t first, uint64_t end);
+
+/* A stream has brought what is the first page of a window. */
+void evict_returned(const struct object *object, uint64_t number);
 
 void evict_init(struct pager *pager);
 

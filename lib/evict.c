@@ -12,6 +12,11 @@
  * without the pains to see whether they are used. Who needs them again asks for
  * them, and that is seen.
  *
+ * What goes round and round in more than there is memory for finds nothing of what
+ * it had, if the oldest goes first. So it is noted which windows of streams went,
+ * and if most of them come back before twice the memory has been evicted, what a
+ * stream has just passed goes, and the rest stays for the next round.
+ *
  * Taking a window out of the page tables (MADV_DONTNEED of shared memory) loses
  * nothing either: the memfd has the bytes, and the kernel keeps the marks of
  * write-protected pages. In another process its agent does it, in a while; until
@@ -161,6 +166,64 @@ static void look(const struct window *window, struct usage *usage)
 		    part_of(mapping, window, &part))
 			look_at(mapping, &part, (unsigned)(part.first - first),
 				usage);
+}
+
+/* ---- What comes back ---------------------------------------------------------*/
+
+#define RETURNS 64
+
+static struct gone *gone_of(struct budget *budget, const struct object *object,
+			    uint64_t number)
+{
+	uint64_t hash = ((uintptr_t)object >> 6) + number;
+
+	return &budget->gone[hash * UINT64_C(0x9e3779b97f4a7c15) >> 54];
+}
+
+static bool is_soon(const struct budget *budget, const struct gone *gone)
+{
+	return budget->evicted - gone->evicted <
+	       2 * (budget->limit >> PAGE_SHIFT);
+}
+
+/* One that may still come back soon is not given up for another: where there are
+   more than can be noted, some of them tell of all. */
+static void note_gone(struct budget *budget, const struct window *window)
+{
+	struct gone *gone = gone_of(budget, window->object, window->number);
+
+	if (gone->object && is_soon(budget, gone))
+		return;
+	if (gone->object)
+		budget->returns -= (budget->returns + 7) / 8;
+	*gone = (struct gone){ window->object, window->number,
+			       budget->evicted };
+}
+
+void evict_returned(const struct object *object, uint64_t number)
+{
+	struct budget *budget = &object->pager->budget;
+	struct gone *gone = gone_of(budget, object, number);
+
+	if (gone->object != object || gone->number != number)
+		return;
+	if (is_soon(budget, gone))
+		budget->returns += (RETURNS - budget->returns + 7) / 8;
+	gone->object = NULL;
+}
+
+/* Have the one judged next that is needed last; but one at a time. */
+static void choose_passed(const struct share *share)
+{
+	struct window *window = window_oldest(share, WINDOW_WATCHED);
+
+	if (window && window->next && window->next < WINDOW_PAGES)
+		return;
+	window = window_passed(share);
+	if (!window)
+		return;
+	watch(window);
+	window_first(window);
 }
 
 /* ---- Judging ----------------------------------------------------------------*/
@@ -357,6 +420,8 @@ static void judge(struct pager *pager, struct window *window, uint64_t want,
 	if (judgement.n_dirty) {
 		write_back(&judgement);
 	} else if (!window->present) {
+		if (!window->asked)
+			note_gone(budget, window);
 		window_destroy(window);
 	} else if (window->next == WINDOW_PAGES) {
 		window_move_to(window, WINDOW_RESTING);
@@ -387,6 +452,8 @@ uint64_t evict_of(struct pager *pager, struct share *share, uint64_t want)
 	struct window *window;
 
 	while (due < want && looks <= most) {
+		if (budget->returns > RETURNS / 2)
+			choose_passed(share);
 		watch_enough(share, want - due);
 		window = window_oldest(share, WINDOW_WATCHED);
 		if (!window)

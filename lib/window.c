@@ -105,6 +105,32 @@ struct window *window_oldest(const struct share *share, enum window_place place)
 	return oldest;
 }
 
+/* Of the newest of @share's own, after *@newer pages. */
+static struct window *find_passed(const struct share *share, uint64_t *newer)
+{
+	struct list *link = share->resting.prev;
+
+	for (; link != &share->resting; link = link->prev) {
+		struct window *window = list_entry(link, struct window, link);
+
+		if (!*newer && !window->asked)
+			return window;
+		*newer -= min_u64(*newer, window->present);
+	}
+	return NULL;
+}
+
+struct window *window_passed(const struct share *share)
+{
+	uint64_t newer = (share->n_resting + share->n_watched) / 4;
+	struct window *window = find_passed(share, &newer);
+
+	list_for_each(part, &share->parts, const struct share, link)
+		if (!window)
+			window = find_passed(part, &newer);
+	return window;
+}
+
 static bool may_be_written(const struct list *queue)
 {
 	list_for_each(window, queue, const struct window, link) {
@@ -197,6 +223,8 @@ static struct window *create(struct object *object, uint64_t number,
 	count(window, share, 1);
 	list_add(hash_of(budget, object, number), &window->hash);
 	list_add(&object->windows, &window->of_object);
+	if (object->streaming)
+		evict_returned(object, number);
 	return budget->last = window;
 }
 

@@ -77,6 +77,10 @@ void window_first(struct window *window);
 /* Another pays for all its pages. */
 void window_charge(struct window *window, struct share *share);
 
+/* The newest that a stream brought and has passed: a quarter of what @share has is
+   newer. NULL: there is none. */
+struct window *window_passed(const struct share *share);
+
 /* It is empty, or not to be counted any more. */
 void window_destroy(struct window *window);
 void window_forget(struct window *window);

@@ -41,6 +41,45 @@ START_TEST(more_is_read_than_there_is_memory)
 }
 END_TEST
 
+/* What is read when [at, at + size) is, @rounds times. */
+static uint64_t go_round(const char *at, size_t size, int rounds)
+{
+	uint64_t before = memory_stats().bytes_read;
+
+	for (int round = 0; round < rounds; round++)
+		ck_assert(pattern_holds(at, size, SEED, 0));
+	return memory_stats().bytes_read - before;
+}
+
+START_TEST(what_goes_round_in_too_little_keeps_a_part)
+{
+	const size_t size = 20 * MIB;
+	char *at;
+
+	ck_assert_int_eq(wmap_memory_set(16 * MIB), 0);
+	at = memory_map(size, PROT_READ, WMAP_SHARED, file_with(SEED, size), 0);
+	go_round(at, size, 2);
+	ck_assert_uint_lt(go_round(at, size, 8), 8 * size * 3 / 4);
+	keeps_within(16 * MIB);
+}
+END_TEST
+
+START_TEST(what_goes_round_no_more_makes_room)
+{
+	const size_t large = 20 * MIB, small = 12 * MIB;
+	char *at, *other;
+
+	ck_assert_int_eq(wmap_memory_set(16 * MIB), 0);
+	at = memory_map(large, PROT_READ, WMAP_SHARED, file_with(SEED, large),
+			0);
+	other = memory_map(small, PROT_READ, WMAP_SHARED,
+			   file_with(SEED, small), 0);
+	go_round(at, large, 6);
+	go_round(other, small, 30);
+	ck_assert_uint_lt(go_round(other, small, 4), small);
+}
+END_TEST
+
 START_TEST(below_it_nothing_goes)
 {
 	int fd = file_with(SEED, LARGE);
@@ -390,6 +429,8 @@ int main(void)
 	TCase *facts = facts_case("budget", 60);
 
 	tcase_add_test(facts, more_is_read_than_there_is_memory);
+	tcase_add_test(facts, what_goes_round_in_too_little_keeps_a_part);
+	tcase_add_test(facts, what_goes_round_no_more_makes_room);
 	tcase_add_test(facts, below_it_nothing_goes);
 	tcase_add_test(facts, what_was_stored_survives_eviction);
 	tcase_add_test(facts, every_store_counts_in_any_order);
