@@ -35,7 +35,7 @@
  *   record, replay       noting it, and bringing it the next time
  *   writeback        dirty pages → store
  *   books            messages: what is mapped, and what is known of it
- *   ledger           what its successor must know if it dies
+ *   ledger, slots    what its successor must know if it dies
  *   pager            what it owns; the reading of faults
  *   wire             messages between processes
  *   states           what another pager is told of pages

@@ -96,6 +96,15 @@ void store_file_unlock(struct wmap_store *store);
 /* The descriptor of a file store; -1: it is no such store. */
 int store_file_descriptor(const struct wmap_store *store);
 
+/*
+ * One pager after the other has a file store's file: this is number @turn. May a
+ * transfer of one with a lower number be on its way still? What io_uring has begun
+ * outlives its process. But it has the open file in its hands, and that a lock on
+ * one byte, which tells. @fd: an opening of the file that makes no transfers.
+ */
+int store_file_begin(struct wmap_store *store, uint32_t turn);
+bool store_file_is_haunted(int fd, uint32_t turn);
+
 /* Around a fork, in both: the child owns no file when it returns in the parent. */
 void store_file_before_fork(void);
 void store_file_after_fork(bool child);

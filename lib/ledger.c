@@ -378,6 +378,24 @@ int ledger_file(struct object *object, int fd)
 	return 0;
 }
 
+int ledger_swap(struct ledger *ledger, int slots, int file)
+{
+	int error = ledger->keep("slots", slots);
+
+	return error ? error : ledger->keep("swap", file);
+}
+
+void ledger_swapped(const struct object *object)
+{
+	struct ledger *ledger = object->ledger;
+
+	if (!ledger)
+		return;
+	ledger->records[object->slot].bits |= RECORD_SWAPPED;
+	if (ledger->mirror)
+		ledger->mirror[object->slot].bits |= RECORD_SWAPPED;
+}
+
 /* ---- Pages in error -------------------------------------------------------------- */
 
 /* The record of a page's neighbours, which is written if there is none; or NULL. */

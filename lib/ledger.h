@@ -8,6 +8,7 @@
  *
  *   m7      the memfd of object 7         u3      the uffd of space 3
  *   f7.2    its file, as opened second    c3.5    its fifth connection
+ *   slots   what is in swap (slots.h)     swap    the file that it is in
  *
  * Page states are in nobody's hands (unless its pager is replaced: takeover.c), but for those in ERROR, of which the memfd
  * knows nothing: what is in a memfd that may have been stored to counts as
@@ -88,6 +89,11 @@ struct record {
 #define RECORD_ALONE	 0x10
 #define RECORD_ATTACHED	 0x20 /* of a space: its process is there */
 #define RECORD_AGENT	 0x40 /* likewise: and does what it is asked */
+#define RECORD_SWAPPED	 0x80 /* of an object: pages of it may be in swap */
+
+/* In the place of an object's number, of what guards have in their hands: what is in
+   swap (slots.h), and in the place of its file swap's. */
+#define LEDGER_SWAP UINT64_MAX
 
 struct ledger;
 
@@ -119,6 +125,10 @@ void ledger_drop(struct ledger *ledger, uint32_t slot);
 int ledger_object(struct ledger *ledger, struct object *object);
 int ledger_file(struct object *object, int fd);
 void ledger_object_gone(struct object *object);
+
+/* Swap is there; pages of an object may be in it from now on. */
+int ledger_swap(struct ledger *ledger, int slots, int file);
+void ledger_swapped(const struct object *object);
 
 /* A page of it is in ERROR, or is not. Of more neighbours than an object may have
    records of nothing is written: after a takeover they stay as they are. */

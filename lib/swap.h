@@ -64,9 +64,28 @@ uint64_t swap_packing(const struct swap *swap);
 /* Such a page is not kept; one that is read has been lost: -EIO. */
 bool swap_is_zeros(const char *page);
 
-/* The store of one object. @zeros: it has pages of zeros, too, if they were
-   written; else that is what it does not have. */
-int swap_store_create(struct swap *swap, bool zeros, struct wmap_store **store);
+/* The store of one object; @object: what a successor knows it by, or 0. @zeros: it
+   has pages of zeros, too, if they were written; else that is what it does not
+   have. */
+int swap_store_create(struct swap *swap, uint64_t object, bool zeros,
+		      struct wmap_store **store);
+
+/*
+ * What is written from now on a successor finds, by two descriptors, which stay
+ * swap's (false: it is not so). The file is open, and nothing is in it.
+ */
+int swap_keep(struct swap *swap);
+bool swap_descriptors(const struct swap *swap, int *slots, int *file);
+
+/*
+ * The successor: what a predecessor wrote is there again, in stores that wait to be
+ * asked for by their objects' numbers; then forget the others. The descriptors stay
+ * the caller's, and may be for reading alone. -EINVAL: they are no such.
+ */
+int swap_adopt(struct swap *swap, int slots, int file);
+int swap_store_adopt(struct swap *swap, uint64_t object,
+		     struct wmap_store **store);
+void swap_forget_found(struct swap *swap);
 
 /* Has it the page's bytes? @store may be NULL. */
 bool swap_has(const struct wmap_store *store, uint64_t index);

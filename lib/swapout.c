@@ -57,7 +57,7 @@ bool swapout_writable(const struct object *object)
 
 bool swapout_can(const struct object *object)
 {
-	return !object->store && object->pager->home;
+	return !object->store && (object->pager->home || object->memfd >= 0);
 }
 
 /* ---- Taking out ----------------------------------------------------------------- */
@@ -390,7 +390,7 @@ int swapout_split(struct object *object, struct object *upper, uint64_t first,
 
 	if (!object->swap)
 		return 0;
-	error = swap_store_create(object->pager->swapout.swap, upper->owner,
+	error = swap_store_create(object->pager->swapout.swap, 0, upper->owner,
 				  &upper->swap);
 	if (!error)
 		error = swap_split(object->swap, upper->swap, first, end);

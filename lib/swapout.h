@@ -36,7 +36,8 @@
  *
  * It is done in the pager's own process alone: from another one nothing can be
  * taken out of memory (kernel.md says which calls can be made there). wmapd's
- * clients' private anonymous memory stays.
+ * clients' private anonymous memory stays. What is shared is in a memfd, and
+ * goes from there (swapshared.c).
  */
 #ifndef WMAP_SWAPOUT_H
 #define WMAP_SWAPOUT_H
@@ -65,6 +66,8 @@ struct swapout {
 	uint64_t out, in, errors; /* pages, pages, failed writes */
 	bool forbidden;		  /* nothing is taken out: a fork comes */
 	bool told;		  /* the log knows that writing fails */
+	bool kept;		  /* a successor finds what is in swap */
+	void (*opened)(struct pager *pager); /* it is so now; or NULL */
 	/* of swapout_undo */
 	struct timer look;
 	struct message *undoer;
@@ -94,6 +97,13 @@ uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count);
 /* An object that is shared has swap for its store from now on (swapshared.c); or
    not yet. */
 void swapout_begin(struct object *object);
+
+/* What a predecessor had swapped out, by its descriptors, which stay the caller's;
+   then an object that it had begun; then what is nobody's is forgotten. */
+int swapout_adopt(struct pager *pager, int slots, int file);
+int swapout_adopt_object(struct pager *pager, uint64_t id,
+			 struct wmap_store **store);
+void swapout_adopted(struct pager *pager);
 
 /* Write runs, the oldest first, so that @want pages will be free. */
 void swapout_write(struct pager *pager, uint64_t want);

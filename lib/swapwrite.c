@@ -159,7 +159,7 @@ static bool write_start(struct leaving *leaving)
 		return true;
 	}
 	if (!object->swap &&
-	    swap_store_create(swapout->swap, object->owner, &object->swap))
+	    swap_store_create(swapout->swap, 0, object->owner, &object->swap))
 		return false;
 	list_del(&leaving->link);
 	list_add(&swapout->retiring, &leaving->link);

@@ -11,6 +11,8 @@
  *    -      x      KEEP, with the descriptors
  *    x      -      DROP, and the item goes
  *
+ * So does swap, if there is one, whoever has pages in it.
+ *
  * A guard that does not read fast enough is owed; it is paid later. What it had
  * from a predecessor of ours, and what of that is gone, a DROP of nothing (0) says.
  * The file is for writing only if the process has shown that it may write it.
@@ -22,6 +24,7 @@
 
 #include "ledger.h"
 #include "mem.h"
+#include "swap.h"
 #include "wmapd.h"
 
 #define PAY_AGAIN 10000000 /* ns */
@@ -31,6 +34,7 @@ struct guarded {
 	struct list items[64]; /* by id */
 	struct timer pay;      /* what the guard is owed */
 	bool mark_due;	       /* likewise: the end of what it is told anew */
+	bool has_swap;
 };
 
 struct item {
@@ -44,20 +48,26 @@ struct item {
 
 /* ---- Descriptors ----------------------------------------------------------------- */
 
+static int open_to_read(int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 /* The object's file, with the rights of the session; or -1: it has none, or it
    cannot be opened for reading alone. */
 static int file_for(const struct item *item)
 {
 	const struct wmap_store *store = item->object->store;
 	int fd = store ? store_file_descriptor(store) : -1;
-	char path[32];
 
 	if (fd < 0)
 		return -1;
 	if (item->writes || !store->writable)
 		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return open_to_read(fd);
 }
 
 static int say_to(struct session *session, unsigned flag, uint64_t id,
@@ -81,6 +91,34 @@ static int give(struct session *session, const struct item *item)
 
 	if (fds[1] >= 0)
 		close(fds[1]);
+	return error;
+}
+
+/* Where it cannot be opened anew ours has to do. */
+static int open_for_guard(int fd)
+{
+	int own = open_to_read(fd);
+
+	return own < 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : own;
+}
+
+/* 0 also if there is none. */
+static int give_swap(struct session *session)
+{
+	int slots, file, error, fds[2];
+
+	if (!swap_descriptors(session->server->pager->swapout.swap, &slots,
+			      &file))
+		return 0;
+	fds[0] = open_for_guard(slots);
+	fds[1] = open_for_guard(file);
+	error = fds[0] < 0 || fds[1] < 0 ?
+			-EMFILE :
+			say_to(session, WIRE_KEEP, LEDGER_SWAP, false, fds, 2);
+	for (size_t i = 0; i < lengthof(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	session->guarded->has_swap = !error;
 	return error;
 }
 
@@ -122,6 +160,10 @@ static void settle_all(struct session *session)
 {
 	struct guarded *guarded = session->guarded;
 
+	if (session->guard && !guarded->has_swap && give_swap(session)) {
+		owe(session);
+		return;
+	}
 	for (size_t i = 0; i < lengthof(guarded->items); i++)
 		list_for_each(item, &guarded->items[i], struct item, link)
 			if (settle(session, item))
@@ -174,6 +216,16 @@ static void shows(struct space *space, const struct mapping *mapping, int by)
 	item->n_mappings += by;
 	item->writes |= mapping->may_write;
 	settle(session, item);
+}
+
+void guarded_swap(struct pager *pager)
+{
+	list_for_each(space, &pager->spaces, struct space, link) {
+		struct session *session = space->owner;
+
+		if (session && session->guard)
+			settle_all(session);
+	}
 }
 
 void guarded_open(struct session *session)

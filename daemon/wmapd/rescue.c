@@ -43,6 +43,7 @@
 #include "../notify.h"
 #include "ledger.h"
 #include "mem.h"
+#include "slots.h"
 #include "wmapd.h"
 
 #define LOOK_AGAIN     5000000ull     /* ns */
@@ -180,11 +181,18 @@ static int find_kept(const struct rescue *rescue, const char *name)
 	return -1;
 }
 
+static bool is_same_file(int one, int other)
+{
+	struct stat a, b;
+
+	return fstat(one, &a) == 0 && fstat(other, &b) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /* Another client's of the same object must be the same memory. */
 static int keep_memory(struct rescue *rescue, uint64_t id, int fd)
 {
 	char name[48];
-	struct stat mine, theirs;
 	int known;
 
 	snprintf(name, sizeof(name), "m%lu", id);
@@ -194,11 +202,7 @@ static int keep_memory(struct rescue *rescue, uint64_t id, int fd)
 	else if (known < 0)
 		return keep(rescue, fd, "%s", name);
 	else
-		known = !fstat(known, &mine) && !fstat(fd, &theirs) &&
-					mine.st_dev == theirs.st_dev &&
-					mine.st_ino == theirs.st_ino ?
-				0 :
-				-EBUSY;
+		known = is_same_file(known, fd) ? 0 : -EBUSY;
 	close(fd);
 	return known;
 }
@@ -223,6 +227,28 @@ static int keep_file(struct rescue *rescue, const struct record *object,
 	error = keep(rescue, *fd, "%s", name);
 	*fd = -1;
 	return error;
+}
+
+static bool is_regular(int fd)
+{
+	struct stat stat;
+
+	return fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode);
+}
+
+/* All have the same; what is in it swap.c looks at. */
+static int hand_swap(struct rescue *rescue, const int *fds, unsigned n_fds)
+{
+	bool good = n_fds == 2 && slots_are(fds[0]) && is_regular(fds[1]);
+	int error;
+
+	if (good && find_kept(rescue, "slots") < 0) {
+		error = keep(rescue, fds[0], "slots");
+		return keep(rescue, fds[1], "swap") ? -ENOMEM : error;
+	}
+	for (unsigned i = 0; i < n_fds; i++)
+		close(fds[i]);
+	return good ? 0 : -EINVAL;
 }
 
 static int hand(struct rescue *rescue, uint64_t id, int *fds, unsigned n_fds)
@@ -395,14 +421,6 @@ static int begin(struct server *server, int mirror)
 	return 0;
 }
 
-static bool same_file(int one, int other)
-{
-	struct stat a, b;
-
-	return fstat(one, &a) == 0 && fstat(other, &b) == 0 &&
-	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 /* As if its ATTACH had been heard. */
 static struct record *born(const struct rescue *rescue, const uint64_t token[2],
 			   pid_t pid)
@@ -436,7 +454,7 @@ static int come(struct conn *conn, const struct wire_request *request, int *fds,
 		rescue->mirror = fds[1];
 		rescue->hints = fds[2];
 		fds[1] = fds[2] = -1;
-	} else if (n_fds == 3 && !same_file(fds[1], rescue->mirror)) {
+	} else if (n_fds == 3 && !is_same_file(fds[1], rescue->mirror)) {
 		return -ESTALE;
 	}
 	space = n_fds == 3 ?
@@ -476,6 +494,9 @@ static int handle(struct conn *conn, const struct wire_request *request,
 				close(fds[i]);
 		return error;
 	}
+	if (conn->comer && request->kind == WIRE_HAND &&
+	    request->args[0] == LEDGER_SWAP)
+		return hand_swap(rescue, fds, n_fds);
 	if (conn->comer && request->kind == WIRE_HAND)
 		return hand(rescue, request->args[0], fds, n_fds);
 	for (unsigned i = 0; i < n_fds; i++)

@@ -310,6 +310,7 @@ int server_create(int listen, int hints, int ledger, struct server *server)
 	if (error)
 		return error;
 	server->pager->ledger = server->ledger;
+	server->pager->swapout.opened = guarded_swap;
 	error = kernel_features(&server->features);
 	if (error)
 		return error;

@@ -13,6 +13,9 @@
  *
  * Without a keeper the same comes from the clients' hands (rescue.c).
  *
+ * Anonymous pages that are in no memory are in swap (lib/swapshared.c), which comes
+ * first; without it the objects that it had pages of are lost.
+ *
  * What is in a memfd of which a mapping may have stored counts as changed, but for
  * what one that was replaced has told at its end (s7: the states of object 7); what
  * could not be had is tried again. What is nobody's any more is let go of.
@@ -144,6 +147,28 @@ static int read_records(struct all *all)
 	return 0;
 }
 
+/* ---- Swap ------------------------------------------------------------------------ */
+
+static void adopt_swap(struct all *all)
+{
+	int slots = taken_find(all->taken, "slots");
+	int file = taken_find(all->taken, "swap");
+	int error = 0;
+
+	if (slots >= 0 && file >= 0)
+		error = swapout_adopt(all->server->pager, slots, file);
+	if (error)
+		say("swap is lost: %s", strerrordesc_np(-error));
+	if (error || slots < 0 || file < 0) {
+		notify_remove("slots");
+		notify_remove("swap");
+	}
+	if (slots >= 0)
+		close(slots);
+	if (file >= 0)
+		close(file);
+}
+
 /* ---- Objects ----------------------------------------------------------------------- */
 
 static bool was_stored_to(const struct all *all, uint64_t id)
@@ -192,13 +217,30 @@ static int take_states(struct all *all, struct object *object, uint64_t id)
 	return error;
 }
 
+static int adopt_memory(struct wmap_store *store, struct wmap_store *swap,
+			int memfd, bool dirty, struct object **result)
+{
+	struct object *object;
+	int error = object_adopt(store, memfd, &object);
+
+	if (error)
+		return error;
+	object->swap = swap ? wmap_store_get(swap) : NULL;
+	error = object_find(object, dirty ? PAGE_DIRTY : PAGE_CLEAN);
+	if (error)
+		object_put(object);
+	else
+		*result = object;
+	return error;
+}
+
 /* An object without its memfd was never shown to anybody. */
 static int adopt_object(struct all *all, const struct record *record,
 			struct object **result)
 {
 	struct list *taken = all->taken;
 	int memfd = find_by_id(taken, 'm', record->id), file, error = 0;
-	struct wmap_store *store = NULL;
+	struct wmap_store *store = NULL, *swap = NULL;
 	struct object *object;
 	uint64_t opened;
 	int64_t length;
@@ -209,20 +251,20 @@ static int adopt_object(struct all *all, const struct record *record,
 	file = find_part(taken, 'f', record->id, &opened);
 	if (file >= 0)
 		error = open_store(file, &store);
+	else if (record->bits & RECORD_SWAPPED)
+		error = swapout_adopt_object(all->server->pager, record->id,
+					     &swap);
 	if (error) {
 		close(memfd);
 		return error;
 	}
-	dirty = was_stored_to(all, record->id) && (!store || store->writable);
-	error = object_adopt(store, memfd, &object);
+	dirty = swap ||
+		(was_stored_to(all, record->id) && (!store || store->writable));
+	error = adopt_memory(store, swap, memfd, dirty, &object);
 	wmap_store_put(store); /* the object has it, if there is one */
+	wmap_store_put(swap);
 	if (error)
 		return error;
-	error = object_find(object, dirty ? PAGE_DIRTY : PAGE_CLEAN);
-	if (error) {
-		object_put(object);
-		return error;
-	}
 	error = take_states(all, object, record->id);
 	object->ledger = all->server->ledger;
 	object->slot = record->slot;
@@ -532,6 +574,7 @@ int takeover_adopt(struct server *server, struct list *taken)
 	struct all all = { .server = server, .taken = taken };
 	int error = read_records(&all);
 
+	adopt_swap(&all);
 	for (size_t i = 0; i < all.n && !error; i++) {
 		int one = adopt(&all, i);
 
@@ -547,6 +590,7 @@ int takeover_adopt(struct server *server, struct list *taken)
 	free(all.records);
 	free(all.objects);
 	counts_take(server, taken);
+	swapout_adopted(server->pager);
 	let_go(taken);
 	return error;
 }

@@ -233,6 +233,9 @@ void guarded_open(struct session *session);
 /* It has no guard any more. */
 void guarded_end(struct session *session);
 
+/* There is swap from now on: each guard gets it. */
+void guarded_swap(struct pager *pager);
+
 /* GUARD and UNGUARD; the connection is of a session, for the former. */
 void guarded_by(struct conn *conn);
 void guarded_no_more(struct conn *conn);

@@ -356,9 +356,9 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
  * clean and were not used lately; changed ones are written back before. Below
  * it nothing goes. Files are read and written past the page cache, but for what
  * it has already. Anonymous pages, and changed ones of private mappings of files,
- * go to swap (wmap_swap_set). Where the pager is another process anonymous pages
- * count, and stay, and changed ones of private mappings do not count. May be called again at any time; what is
- * too much then goes in the background.
+ * go to swap (wmap_swap_set). Where the pager is another process private anonymous
+ * pages count, and stay, and changed ones of private mappings of files do not count.
+ * May be called again at any time; what is too much then goes in the background.
  *
  * Each thread should find room for 16 pages: with less, threads that use several
  * pages in one instruction take them from each other for a while.
@@ -410,7 +410,8 @@ WMAP_API int wmap_mapping_bound(void *addr, size_t bytes);
  * the error of a write once. A page that cannot be read is SIGBUS, until it can.
  *
  * Before a fork all that is in the file comes back, whatever the budget; after it
- * the pager is another process, and anonymous memory stays (wmap_pager_set).
+ * the pager is another process (wmap_pager_set): there $WMAP_SWAP alone says where
+ * pages go, those of shared anonymous memory; private ones stay.
  * What cannot come back the child does not have: SIGSEGV.
  *
  * Errors:

@@ -544,6 +544,41 @@ err:
 	return NULL;
 }
 
+/* ---- Who wrote before us ------------------------------------------------------- */
+
+/* Of this opening of the file: it goes with its last reference. */
+static int lock_byte(int fd, uint32_t byte)
+{
+	struct flock lock = {
+		.l_type = F_RDLCK,
+		.l_whence = SEEK_SET,
+		.l_start = byte,
+		.l_len = 1,
+	};
+
+	return fd < 0 ? 0 : (int)sys_call(SYS_fcntl, fd, F_OFD_SETLK, &lock);
+}
+
+int store_file_begin(struct wmap_store *store, uint32_t turn)
+{
+	const struct file *file = store->self;
+	int error = lock_byte(file->fd, turn);
+
+	return error ? error : lock_byte(file->direct, turn);
+}
+
+bool store_file_is_haunted(int fd, uint32_t turn)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_len = turn, /* 0: to the end */
+	};
+
+	return turn && (sys_call(SYS_fcntl, fd, F_OFD_GETLK, &lock) ||
+			lock.l_type != F_UNLCK);
+}
+
 int store_file_descriptor(const struct wmap_store *store)
 {
 	const struct file *file = store->self;

@@ -9,6 +9,7 @@
 
 #include "mem.h"
 #include "pages.h"
+#include "slots.h"
 #include "swap.h"
 #include "sys.h"
 
@@ -46,6 +47,10 @@ struct swap {
 	uint64_t *records;
 	uint32_t n_records, records_room; /* number 0 is none */
 	uint32_t free_record;		  /* the first, or 0 */
+	struct slots *slots; /* the records, for a successor; or NULL */
+	int opened;	     /* the file, opened once more, for him */
+	uint64_t held;	     /* blocks that a predecessor may write to still */
+	struct list found;   /* swapped.found: a predecessor's stores */
 	uint64_t n_stores;
 	uint64_t buffers; /* bytes */
 	uint64_t packing; /* bytes of them that are being written */
@@ -87,8 +92,20 @@ static void blocks_put(struct swap *swap, uint64_t at, uint64_t size)
 		block_put(swap, i);
 }
 
+/* A predecessor's writes may be on their way, to what seems to be free. */
+static void unhold(struct swap *swap)
+{
+	if (!swap->held ||
+	    store_file_is_haunted(swap->opened, slots_turn(swap->slots)))
+		return;
+	blocks_put(swap, 0, swap->held * PAGE);
+	swap->held = 0;
+}
+
 static int extend(struct swap *swap, uint64_t n)
 {
+	if (swap->slots && swap->n_blocks + n > SLOTS_REACH)
+		return -ENOSPC;
 	while (swap->n_blocks + n > swap->room) {
 		uint16_t *uses =
 			doubled(swap->uses, swap->room * sizeof(*uses), PAGE);
@@ -100,6 +117,8 @@ static int extend(struct swap *swap, uint64_t n)
 	}
 	swap->n_blocks += n;
 	swap->n_free += n;
+	if (swap->slots)
+		slots_reached(swap->slots, (uint32_t)swap->n_blocks);
 	return 0;
 }
 
@@ -124,6 +143,7 @@ static int blocks_take(struct swap *swap, uint64_t n, uint64_t *at)
 	uint64_t first = UINT64_MAX;
 	int error;
 
+	unhold(swap);
 	if (swap->n_free >= n)
 		first = find_free(swap, swap->next, swap->n_blocks, n);
 	if (swap->n_free >= n && first == UINT64_MAX)
@@ -183,6 +203,8 @@ static void record_put(struct swap *swap, uint32_t number)
 {
 	uint64_t record = swap->records[number];
 
+	if (swap->slots)
+		slots_drop(swap->slots, number);
 	if (record_size(record))
 		blocks_put(swap, record_at(record), record_size(record));
 	swap->records[number] = (uint64_t)swap->free_record << SIZE_BITS;
@@ -218,6 +240,18 @@ static int open_named(const char *directory)
 	return fd;
 }
 
+/* Takes @fd over, also on failure. */
+static int file_of(int fd, struct wmap_store **file)
+{
+	int error = store_file_create(fd, true, false, "swap", file);
+
+	if (error)
+		sys_call(SYS_close, fd);
+	else
+		store_file_thrifty(*file);
+	return error;
+}
+
 static int open_file(const char *directory, struct wmap_store **file)
 {
 	int error, fd = (int)sys_call(SYS_openat, AT_FDCWD, directory,
@@ -229,11 +263,8 @@ static int open_file(const char *directory, struct wmap_store **file)
 		return fd;
 	error = check_directory(fd);
 	if (!error)
-		error = store_file_create(fd, true, false, "swap", file);
-	if (error)
-		sys_call(SYS_close, fd);
-	else
-		store_file_thrifty(*file);
+		return file_of(fd, file);
+	sys_call(SYS_close, fd);
 	return error;
 }
 
@@ -259,6 +290,16 @@ static void close_file(struct swap *swap)
 	wmap_store_put(swap->file);
 	compress_close(&swap->compress);
 	swap->file = NULL;
+}
+
+static void close_slots(struct swap *swap)
+{
+	if (!swap->slots)
+		return;
+	if (swap->opened >= 0)
+		sys_call(SYS_close, swap->opened);
+	slots_close(swap->slots);
+	swap->slots = NULL;
 }
 
 int swap_set(struct swap *swap, const char *where)
@@ -306,7 +347,11 @@ int swap_ready(struct swap *swap)
 
 struct swap *swap_create(void)
 {
-	return mem_alloc(sizeof(struct swap));
+	struct swap *swap = mem_alloc(sizeof(*swap));
+
+	if (swap)
+		list_init(&swap->found);
+	return swap;
 }
 
 void swap_destroy(struct swap *swap)
@@ -315,6 +360,7 @@ void swap_destroy(struct swap *swap)
 		return;
 	assert(!swap->n_stores);
 	close_file(swap);
+	close_slots(swap);
 	mem_free(swap->uses, swap->room * sizeof(*swap->uses));
 	mem_free(swap->records, swap->records_room * sizeof(*swap->records));
 	mem_free(swap, sizeof(*swap));
@@ -349,9 +395,12 @@ bool swap_is_zeros(const char *page)
 
 struct swapped {
 	struct swap *swap;
-	bool zeros;	     /* such pages have a record, ZEROS */
-	struct pages pages;  /* views: the number of a page's record */
-	struct list writing; /* part.link */
+	bool zeros;		  /* such pages have a record, ZEROS */
+	uint64_t object;	  /* a successor knows it by that; or 0 */
+	struct list found;	  /* swap.found */
+	struct wmap_store *store; /* of one that is in there; a reference */
+	struct pages pages;	  /* views: the number of a page's record */
+	struct list writing;	  /* part.link */
 };
 
 /* A transfer of a swap store, while its parts are under way. */
@@ -467,6 +516,9 @@ static int note(struct swapped *swapped, uint64_t index, uint64_t at,
 	if (size)
 		blocks_get(swap, at, size);
 	swap->records[number] = size ? at << SIZE_BITS | size : ZEROS;
+	if (swap->slots)
+		slots_put(swap->slots, number, swapped->object, index,
+			  swap->records[number]);
 	if (page.state != PAGE_ABSENT)
 		record_put(swap, page.views);
 	page.state = PAGE_CLEAN;
@@ -758,7 +810,8 @@ static const struct wmap_store_ops operations = {
 	.close = close_store,
 };
 
-int swap_store_create(struct swap *swap, bool zeros, struct wmap_store **store)
+int swap_store_create(struct swap *swap, uint64_t object, bool zeros,
+		      struct wmap_store **store)
 {
 	struct swapped *swapped = mem_alloc(sizeof(*swapped));
 	int error;
@@ -767,7 +820,9 @@ int swap_store_create(struct swap *swap, bool zeros, struct wmap_store **store)
 		return -ENOMEM;
 	swapped->swap = swap;
 	swapped->zeros = zeros;
+	swapped->object = object;
 	pages_init(&swapped->pages);
+	list_init(&swapped->found);
 	list_init(&swapped->writing);
 	error = store_create(&operations, swapped, "swap", true, store);
 	if (error)
@@ -776,6 +831,211 @@ int swap_store_create(struct swap *swap, bool zeros, struct wmap_store **store)
 		swap->n_stores++;
 	return error;
 }
+
+/* ---- A successor ------------------------------------------------------------------ */
+
+/* The file behind @fd; a descriptor of our own, or a negative errno. */
+static int open_again(int fd, int mode)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return (int)sys_call(SYS_openat, AT_FDCWD, path, mode | O_CLOEXEC);
+}
+
+/* From now on it is our turn. */
+static int begin_turn(struct swap *swap)
+{
+	swap->opened = open_again(store_file_descriptor(swap->file), O_RDONLY);
+	if (swap->opened < 0)
+		return swap->opened;
+	return store_file_begin(swap->file, slots_turn(swap->slots));
+}
+
+int swap_keep(struct swap *swap)
+{
+	int error;
+
+	assert(swap->file && !swap->n_records);
+	if (swap->slots)
+		return 0;
+	error = slots_create(swap->compress.kind, &swap->slots);
+	if (error)
+		return error;
+	error = begin_turn(swap);
+	if (error)
+		close_slots(swap);
+	return error;
+}
+
+bool swap_descriptors(const struct swap *swap, int *slots, int *file)
+{
+	if (!swap->slots)
+		return false;
+	*slots = slots_descriptor(swap->slots);
+	*file = swap->opened;
+	return true;
+}
+
+/* The one of @object, which is created if there is none yet. */
+static int find_store(struct swap *swap, uint64_t object,
+		      struct swapped **swapped)
+{
+	struct wmap_store *store;
+	int error;
+
+	list_for_each(one, &swap->found, struct swapped, found)
+		if (one->object == object) {
+			*swapped = one;
+			return 0;
+		}
+	error = swap_store_create(swap, object, false, &store);
+	if (error)
+		return error;
+	*swapped = store->self;
+	(*swapped)->store = store;
+	list_add(swap->found.next, &(*swapped)->found);
+	return 0;
+}
+
+/* Who handed them over may have written anything into them. (The length of the file
+   is no measure: it may be told too small while its end is written.) */
+static bool slot_ok(const struct slots *slots, uint32_t number, uint64_t where)
+{
+	const struct slot *slot = slots_get(slots, number);
+	uint64_t size = record_size(where), reach = slots_reach(slots) * PAGE;
+
+	return slot->object && slot->page < PAGES_LIMIT && size &&
+	       size <= PAGE && record_at(where) + size <= reach;
+}
+
+/* What record @number was is so again. A page that has another one is in memory:
+   either will do. */
+static int take_slot(struct swap *swap, uint32_t number, struct swapped **last)
+{
+	const struct slot *slot = slots_get(swap->slots, number);
+	uint64_t where = swap->records[number];
+	uint64_t end = page_up(record_at(where) + record_size(where)) / PAGE;
+	struct page page = { slot->page, PAGE_CLEAN, number };
+	int error = 0;
+
+	if (end > swap->n_blocks)
+		error = extend(swap, end - swap->n_blocks);
+	if (!error && !(*last && (*last)->object == slot->object))
+		error = find_store(swap, slot->object, last);
+	if (error)
+		return error;
+	blocks_get(swap, record_at(where), record_size(where));
+	if (pages_get(&(*last)->pages, slot->page).state != PAGE_ABSENT) {
+		record_put(swap, number);
+		return 0;
+	}
+	return pages_put(&(*last)->pages, page);
+}
+
+static int take_slots(struct swap *swap)
+{
+	uint32_t end = slots_end(swap->slots);
+	struct swapped *last = NULL;
+	int error = 0;
+
+	swap->records_room = end + 1;
+	swap->records = mem_alloc(swap->records_room * sizeof(uint64_t));
+	if (!swap->records)
+		return -ENOMEM;
+	swap->n_records = end - 1;
+	for (uint32_t i = 1; i < end && !error; i++) {
+		uint64_t where = slots_get(swap->slots, i)->where;
+
+		if (slot_ok(swap->slots, i, where)) {
+			swap->records[i] = where;
+			error = take_slot(swap, i, &last);
+		} else {
+			record_put(swap, i);
+		}
+	}
+	return error;
+}
+
+static int open_theirs(struct swap *swap, int fd)
+{
+	struct stat stat;
+	int own, error = (int)sys_call(SYS_fstat, fd, &stat);
+
+	if (!error && !S_ISREG(stat.st_mode))
+		error = -EINVAL;
+	if (error)
+		return error;
+	own = open_again(fd, O_RDWR);
+	return own < 0 ? own : file_of(own, &swap->file);
+}
+
+/* What a predecessor had free it may have begun to write. */
+static int hold(struct swap *swap)
+{
+	uint64_t reach = slots_reach(swap->slots);
+	int error = 0;
+
+	if (reach > swap->n_blocks)
+		error = extend(swap, reach - swap->n_blocks);
+	if (error)
+		return error;
+	swap->held = swap->n_blocks;
+	blocks_get(swap, 0, swap->held * PAGE);
+	return 0;
+}
+
+void swap_forget_found(struct swap *swap)
+{
+	list_for_each(one, &swap->found, struct swapped, found) {
+		list_del(&one->found);
+		wmap_store_put(one->store);
+	}
+}
+
+int swap_adopt(struct swap *swap, int slots, int file)
+{
+	int error = slots_open(slots, &swap->slots);
+
+	assert(!swap->file);
+	if (error)
+		return error;
+	swap->opened = -1;
+	if (slots_way(swap->slots) > COMPRESS_ZSTD)
+		error = -EINVAL;
+	if (!error)
+		error = compress_open(
+			(enum compress_kind)slots_way(swap->slots),
+			&swap->compress);
+	if (!error)
+		error = open_theirs(swap, file);
+	if (!error)
+		error = begin_turn(swap);
+	if (!error)
+		error = take_slots(swap);
+	if (!error)
+		error = hold(swap);
+	if (!error)
+		return 0;
+	swap_forget_found(swap);
+	close_file(swap);
+	close_slots(swap);
+	return error;
+}
+
+int swap_store_adopt(struct swap *swap, uint64_t object,
+		     struct wmap_store **store)
+{
+	list_for_each(one, &swap->found, struct swapped, found)
+		if (one->object == object) {
+			list_del(&one->found);
+			*store = one->store;
+			return 0;
+		}
+	return swap_store_create(swap, object, false, store);
+}
+
+/* ---- What there is ------------------------------------------------------------------ */
 
 bool swap_has(const struct wmap_store *store, uint64_t index)
 {

@@ -32,6 +32,7 @@
 #include "ledger.h"
 #include "pager.h"
 #include "raw.h"
+#include "slots.h"
 
 #define BOUND	   2.0 /* seconds a round of the good client may take */
 #define FILE_PAGES 64
@@ -1340,6 +1341,32 @@ static int come(int fd, uint64_t id, int records)
 	return result;
 }
 
+/* Swap that has what never was, in a file of a few pages. */
+static void hand_swap(int fd, int file)
+{
+	struct wire_request hand =
+		REQUEST(WIRE_HAND, .args = { LEDGER_SWAP, 0 });
+	int memory = memfd_create("hostile", MFD_ALLOW_SEALING);
+	struct slots *slots;
+	int both[2] = { memory, file };
+
+	fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK);
+	expect(say_with(fd, hand, both, 2) == -EINVAL, "no swap of any size");
+	close(memory);
+	if (slots_create(0, &slots))
+		exit(1);
+	for (uint32_t i = 1; i < 10000; i++)
+		slots_put(slots, i, (uint64_t)random() % 64,
+			  (uint64_t)random() >> random() % 32,
+			  (uint64_t)random() << random() % 32 >> random() % 32);
+	both[0] = slots_descriptor(slots);
+	both[1] = slots_descriptor(slots);
+	expect(say_with(fd, hand, both, 1) == -EINVAL, "none without a file");
+	both[1] = file;
+	expect(!say_with(fd, hand, both, 2), "swap, as it is");
+	slots_close(slots);
+}
+
 /* A wmapd that serves nobody is handed what never was. */
 static void forged(void)
 {
@@ -1376,6 +1403,7 @@ static void forged(void)
 		       "no file but the one that was mapped");
 		close(memory);
 	}
+	hand_swap(fd, file);
 	expect(!ask(fd, REQUEST(WIRE_HANDED), -1), "that was all");
 	hear(fd, &answer);
 	expect(!ask(fd, REQUEST(MESSAGE_STATS), -1), "served, as it is");

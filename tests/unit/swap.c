@@ -41,7 +41,7 @@ static void end_test(void)
 static void open_by(const char *way)
 {
 	ck_assert_int_eq(swap_set(swap, way), 0);
-	ck_assert_int_eq(swap_store_create(swap, false, &store), 0);
+	ck_assert_int_eq(swap_store_create(swap, 0, false, &store), 0);
 }
 
 static int64_t transfer(struct wmap_store *of, enum io_operation operation,
@@ -223,7 +223,7 @@ START_TEST(a_part_may_be_given_to_another)
 	struct wmap_store *other;
 
 	open_by(ways[_i]);
-	ck_assert_int_eq(swap_store_create(swap, false, &other), 0);
+	ck_assert_int_eq(swap_store_create(swap, 0, false, &other), 0);
 	put(store, 0, SPAN, 1);
 	put(other, 0, 1, 70);
 	ck_assert_int_eq(swap_split(store, other, 4, 12), 0);
@@ -283,6 +283,155 @@ START_TEST(what_is_dropped_while_it_is_written_is_not_there)
 	ck_assert(!swap_has(store, 5));
 	ck_assert(has(store, 0, 3, 1));
 	ck_assert(has(store, 4, 1, 5));
+}
+END_TEST
+
+/* ---- A successor ------------------------------------------------------------ */
+
+/* All descriptors of swap files, but for @file. */
+static void close_others(int file)
+{
+	char link[64], name[256];
+
+	for (int fd = 3; fd < 64; fd++) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, name, sizeof(name) - 1);
+		if (fd != file && n >= 9 && !memcmp(name, "/var/tmp/", 9))
+			close(fd);
+	}
+}
+
+/* Another pager's, which has the descriptors that this one has kept; @dead: and
+   nobody has the others any more. */
+static void succeed(bool dead)
+{
+	int slots, file;
+
+	ck_assert(swap_descriptors(swap, &slots, &file));
+	if (dead)
+		close_others(file);
+	swap = swap_create();
+	ck_assert_ptr_nonnull(swap);
+	ck_assert_int_eq(swap_adopt(swap, slots, file), 0);
+}
+
+static void keep_by(const char *way)
+{
+	ck_assert_int_eq(swap_set(swap, way), 0);
+	ck_assert_int_eq(swap_keep(swap), 0);
+	ck_assert_int_eq(swap_store_create(swap, 7, false, &store), 0);
+}
+
+START_TEST(a_successor_has_what_was_written_last)
+{
+	struct wmap_store *of_other, *none;
+
+	keep_by(ways[_i]);
+	ck_assert_int_eq(swap_store_create(swap, 8, false, &of_other), 0);
+	put(store, 100, SPAN, 1);
+	put(of_other, 100, 4, 40);
+	put(store, 103, 2, 80);
+	swap_drop(store, 110, 112);
+	succeed(true);
+	ck_assert_int_eq(swap_store_adopt(swap, 7, &store), 0);
+	ck_assert_int_eq(swap_store_adopt(swap, 8, &of_other), 0);
+	ck_assert_int_eq(swap_store_adopt(swap, 9, &none), 0);
+	swap_forget_found(swap);
+	ck_assert_uint_eq(swap_count(none), 0);
+	ck_assert_uint_eq(swap_count(store), SPAN - 2);
+	ck_assert(!swap_has(store, 110));
+	ck_assert(has(store, 100, 3, 1));
+	ck_assert(has(store, 103, 2, 80));
+	ck_assert(has(store, 105, 5, 6));
+	ck_assert(has(of_other, 100, 4, 40));
+	wmap_store_put(of_other);
+	wmap_store_put(none);
+}
+END_TEST
+
+/* What it writes goes where nothing is; and so again and again. */
+START_TEST(a_successor_goes_on)
+{
+	unsigned oracle[4 * SPAN] = { 0 };
+	uint64_t random = random_seed();
+
+	keep_by(ways[_i]);
+	for (unsigned i = 1; i < 300; i++) {
+		size_t first = random_below(&random, 3 * SPAN);
+		size_t count = 1 + random_below(&random, SPAN);
+
+		put(store, first, count, i);
+		for (size_t k = 0; k < count; k++)
+			oracle[first + k] = i + (unsigned)k;
+		if (i % 50)
+			continue;
+		succeed(i % 100);
+		ck_assert_int_eq(swap_store_adopt(swap, 7, &store), 0);
+	}
+	for (size_t i = 0; i < COUNT(oracle); i++)
+		ck_assert(oracle[i] ? has(store, i, 1, oracle[i]) :
+				      !swap_has(store, i));
+	ck_assert_int_le(size_on_disk(), (int64_t)PAGES(50 * SPAN));
+}
+END_TEST
+
+/* An object's that is nobody's any more. */
+START_TEST(what_is_not_asked_for_is_free)
+{
+	keep_by(ways[_i]);
+	put(store, 0, SPAN, 1);
+	succeed(true);
+	swap_forget_found(swap);
+	ck_assert_int_eq(swap_store_adopt(swap, 7, &store), 0);
+	ck_assert_uint_eq(swap_count(store), 0);
+	put(store, 50, SPAN, 9);
+	ck_assert(has(store, 50, SPAN, 9));
+	ck_assert_int_le(size_on_disk(), (int64_t)PAGES(SPAN));
+}
+END_TEST
+
+/* Its writes may be on their way to where now nothing is. */
+START_TEST(what_a_predecessor_may_write_to_is_left_alone)
+{
+	keep_by("/var/tmp");
+	put(store, 0, SPAN, 1);
+	swap_drop(store, 0, SPAN);
+	succeed(false);
+	ck_assert_int_eq(swap_store_adopt(swap, 7, &store), 0);
+	put(store, 0, SPAN, 2);
+	ck_assert_int_eq(size_on_disk(), (int64_t)PAGES(2 * SPAN));
+	ck_assert(has(store, 0, SPAN, 2));
+	/* and used again when that is over */
+	succeed(true);
+	ck_assert_int_eq(swap_store_adopt(swap, 7, &store), 0);
+	put(store, SPAN, SPAN, 3);
+	ck_assert_int_eq(size_on_disk(), (int64_t)PAGES(2 * SPAN));
+	ck_assert(has(store, 0, SPAN, 2));
+	ck_assert(has(store, SPAN, SPAN, 3));
+}
+END_TEST
+
+START_TEST(what_is_no_swap_is_not_adopted)
+{
+	int slots, file, ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	keep_by(ways[0]);
+	put(store, 0, SPAN, 1);
+	ck_assert(swap_descriptors(swap, &slots, &file));
+	store = NULL;
+	swap = swap_create();
+	ck_assert_int_eq(swap_adopt(swap, ends[0], file), -EINVAL);
+	ck_assert_int_eq(swap_adopt(swap, file, file), -EINVAL);
+	ck_assert_int_eq(swap_adopt(swap, slots, ends[0]), -EINVAL);
+	ck_assert_int_eq(pwrite(slots, "garbage", 8, 0), 8);
+	ck_assert_int_eq(swap_adopt(swap, slots, file), -EINVAL);
+	/* that of its own is none of these */
+	open_by(ways[0]);
+	put(store, 0, SPAN, 1);
+	ck_assert(has(store, 0, SPAN, 1));
 }
 END_TEST
 
@@ -394,6 +543,11 @@ int main(void)
 	hook_install();
 	tcase_add_checked_fixture(facts, begin_test, end_test);
 	tcase_add_loop_test(facts, what_was_written_is_read_again, 0, n);
+	tcase_add_loop_test(facts, a_successor_has_what_was_written_last, 0, n);
+	tcase_add_loop_test(facts, a_successor_goes_on, 0, n);
+	tcase_add_loop_test(facts, what_is_not_asked_for_is_free, 0, n);
+	tcase_add_test(facts, what_a_predecessor_may_write_to_is_left_alone);
+	tcase_add_test(facts, what_is_no_swap_is_not_adopted);
 	tcase_add_loop_test(facts, what_never_was_is_zeros, 0, n);
 	tcase_add_loop_test(facts, zeros_take_no_room, 0, n);
 	tcase_add_loop_test(facts, what_is_dropped_is_gone, 0, n);
