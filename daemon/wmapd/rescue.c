@@ -17,7 +17,8 @@
  *
  * Up to the last step nothing is seen of it: if this one dies as well its
  * successor is handed everything anew. Others are heard after it, so that nobody
- * maps a file of which there is changed memory on its way.
+ * maps a file of which there is changed memory on its way. tests/spin/rescue.pml is
+ * this as a model.
  *
  * Guards lie as all clients do. Only one's own user has any; a space is handed
  * over by its process alone (the kernel says who that is), a file by who has it

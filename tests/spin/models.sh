@@ -89,7 +89,7 @@ found() {
 	done
 }
 
-for model in handover calls fork; do
+for model in handover calls fork rescue; do
 	holds "$model" "all runs end well" "-O2 -DSAFETY" -n
 	holds "$model" "no run goes on for ever" "-O1 -DNP" -l KILLS=1
 done
@@ -100,6 +100,8 @@ found handover 1 NO_WAKE EARLY TAKEN_AS_CLEAN EAGER_KEEPER FORGOTTEN_ASIDE \
 found calls 2 ANY_ANSWER NO_IDS NO_RESTARTED NO_RESEND ANSWER_FIRST
 found fork 1 FORK_TAKEN ATTACH_TAKEN NOT_HEARD NO_RESTARTED NOT_CLOSED \
 	UNWATCHED
+found rescue 2 NO_WAKE EARLY TAKEN_AS_CLEAN NOT_AWAITED NOT_PARKED ONCE
+found rescue 1 EACH_ITS_OWN
 check handover "-O0 -DNP" -l KILLS=1 ENDLESS
 if grep -q '^pan:1: non-progress cycle' pan.out; then
 	echo "ok: handover: ENDLESS: goes on for ever"
