@@ -26,10 +26,17 @@
 #include "sys.h"
 #include "wire.h"
 
-#define PATIENCE   30000000000ull /* ns, until another wmapd serves */
-#define DELAY_MS   20		  /* of a fork's child: many are gone by then */
-#define PAUSE_MS   5
-#define LOOK_MS	   100 /* whether other threads are there */
+#define PATIENCE 30000000000ull /* ns, until another wmapd serves */
+#define DELAY_MS 20		/* of a fork's child: many are gone by then */
+#define PAUSE_MS 5
+#define LOOK_MS	 100 /* whether other threads are there */
+
+/*
+ * Too small under ThreadSanitizer, which has its own data there: no guard starts,
+ * and the log tells. With a larger one it would see no order between a guard and
+ * who has started a keeper, as it takes that clone for a fork (keep.c), and a
+ * child's guard would be a thread after a fork, which it does not support.
+ */
 #define STACK_SIZE ((size_t)512 << 10)
 #define STARTS	   50 /* of another wmapd, where others are quicker or it fails */
 
