@@ -33,8 +33,11 @@ static inline bool books_tracks(const struct object *object, int prot,
 	       prot & PROT_WRITE;
 }
 
-/* Run a message again when no mapping is being unmapped. */
+/* Run a message again when that may be of use: a mapping has been unmapped, or
+   what left one is written. */
 void books_put_off(struct message *message);
+void books_take_up(struct pager *pager);
+
 bool books_closing(struct space *space, uint64_t start, uint64_t end);
 
 /* The object of a file that is mapped, or NULL. */

@@ -5,6 +5,7 @@
 #include "books.h"
 #include "copies.h"
 #include "ledger.h"
+#include "swapout.h"
 #include "sys.h"
 
 /* ---- Moving and resizing -----------------------------------------------------------*/
@@ -232,13 +233,26 @@ static int protect_again(struct space *space, const struct message *message)
 	return error;
 }
 
+/* What a cut brings back while it is being written has its memory twice. */
+static bool must_stay(struct space *space, uint64_t start, uint64_t end)
+{
+	struct mapping *mapping;
+
+	for_each_in(mapping, space, start, end)
+		if (swapout_must_stay(mapping->object) ||
+		    (mapping->copies && swapout_must_stay(mapping->copies)))
+			return true;
+	return false;
+}
+
 void books_protect(struct message *message)
 {
 	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	int error = 0;
 
-	if (books_closing(space, start, end)) {
+	if (books_closing(space, start, end) ||
+	    (!message->protect.moved && must_stay(space, start, end))) {
 		books_put_off(message);
 		return;
 	}

@@ -20,15 +20,20 @@ struct unmapping {
 
 #define ROUNDS 8 /* at most: other mappings may go on storing for ever */
 
+#define TAKE_UP_AFTER 100000000ull /* ns: a disk may have gone silent */
+
 void books_put_off(struct message *message)
 {
 	struct pager *pager = message->pager;
 
+	if (!pager->deferred)
+		loop_timer_start(pager->loop, &pager->take_up,
+				 time_now() + TAKE_UP_AFTER);
 	message->post.next = pager->deferred;
 	pager->deferred = &message->post;
 }
 
-static void take_up(struct pager *pager)
+void books_take_up(struct pager *pager)
 {
 	struct post *post = pager->deferred, *next;
 
@@ -278,7 +283,7 @@ static void unmap_finish(struct join *join)
 		faults_release(mapping);
 	mapping = books_below(space, start);
 	message->unmap.regrow = mapping && mapping->flags & WMAP_GROWSUP;
-	take_up(pager);
+	books_take_up(pager);
 	message_answer(message, error ? error : removed);
 }
 

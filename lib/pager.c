@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/uio.h>
 
+#include "books.h"
 #include "histogram.h"
 #include "mem.h"
 #include "pager.h"
@@ -135,6 +136,11 @@ static void retry_sick(struct timer *timer)
 		loop_timer_start(pager->loop, timer, time_now() + HEAL_EVERY);
 }
 
+static void take_up(struct timer *timer)
+{
+	books_take_up(container_of(timer, struct pager, take_up));
+}
+
 static void init(struct pager *pager, uint64_t memory)
 {
 	for (size_t i = 0; i < OBJECT_HASHES; i++)
@@ -148,6 +154,7 @@ static void init(struct pager *pager, uint64_t memory)
 	list_init(&pager->prefetches);
 	list_init(&pager->sick);
 	timer_init(&pager->heal, retry_sick);
+	timer_init(&pager->take_up, take_up);
 	pager->stats.size = sizeof(pager->stats);
 }
 

@@ -67,7 +67,8 @@ struct pager {
 	struct timer heal;
 	struct timer leaving;	/* is it at rest? */
 	struct message *leaver; /* MESSAGE_LEAVE, until it is */
-	struct post *deferred;	/* messages that wait for an unmapping */
+	struct post *deferred;	/* messages that books_put_off put off */
+	struct timer take_up;	/* of these, if nothing else does */
 	size_t n_objects;
 	struct wmap_stats stats; /* what belongs to no process any more */
 	bool refusing; /* what is not in memory is SIGBUS from now on */

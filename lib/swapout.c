@@ -264,6 +264,12 @@ void leaving_part(struct leaving *leaving, uint64_t index)
 		leaving->pager->swapout.n_cooling--;
 }
 
+/* Does a page of it come back as a copy? What is being written must stay. */
+static bool is_copied(const struct leaving *leaving)
+{
+	return leaving->writing || !leaving->moved;
+}
+
 /* Into the mapping again, whose sleepers are woken. */
 static int put_back(struct leaving *leaving, struct mapping *mapping,
 		    uint64_t index)
@@ -273,8 +279,7 @@ static int put_back(struct leaving *leaving, struct mapping *mapping,
 	char *bytes = leaving_bytes(leaving, index);
 	int uffd = mapping->space->uffd, error = -EINVAL;
 
-	/* What is being written must stay where it is. */
-	if (leaving->moved && !leaving->writing)
+	if (!is_copied(leaving))
 		error = uffd_move(uffd, address, (uint64_t)bytes, PAGE, &done);
 	if (error && error != -EEXIST && error != -ENOENT) {
 		error = uffd_copy(uffd, address, bytes, PAGE, 0, &done);
@@ -309,20 +314,23 @@ void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
 {
 	struct mapping *mapping = object_mapping(object);
 	struct leaving *leaving = find(object, index);
-	bool copies = leaving->writing || !leaving->moved;
+	bool copies;
 	int error;
 
-	if (must_wait(pager, mapping_share(mapping), copies) &&
-	    time_now() - fault->since < mapping->deadline) {
-		fault_set_aside(&pager->thirsty, fault);
-		return;
-	}
-	/* Making room may have written it, or parts of it. */
-	leaving = find(object, index);
-	if (!leaving) {
-		fault_wake(fault);
-		return;
-	}
+	do {
+		copies = is_copied(leaving);
+		if (must_wait(pager, mapping_share(mapping), copies) &&
+		    time_now() - fault->since < mapping->deadline) {
+			fault_set_aside(&pager->thirsty, fault);
+			return;
+		}
+		/* Making room may have written it, or begun to. */
+		leaving = find(object, index);
+		if (!leaving) {
+			fault_wake(fault);
+			return;
+		}
+	} while (!copies && is_copied(leaving));
 	error = put_back(leaving, mapping, index);
 	if (error)
 		fault_wake(fault); /* it looks again, wherever it is now */
@@ -331,22 +339,37 @@ void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
 	pager_answered(pager, fault);
 }
 
-/* What is being written stays there as well. To make room nothing else leaves. */
-static void make_room(struct object *object, const struct mapping *mapping)
+/* Pages of it that would come back as copies beside what is being written. */
+static uint64_t count_written(const struct object *object)
 {
-	struct pager *pager = object->pager;
-	bool was = pager->swapout.forbidden;
-	uint64_t copies = 0;
+	uint64_t n = 0;
 
 	list_for_each(leaving, &object->leavings, const struct leaving,
 		      of_object)
-		if (leaving->writing)
-			copies += leaving_count(leaving);
-	pager->swapout.forbidden = true;
-	if (copies)
-		budget_take(pager, mapping_share(mapping), copies << PAGE_SHIFT,
-			    0, false);
-	pager->swapout.forbidden = was;
+		n += leaving->writing ? leaving_count(leaving) : 0;
+	return n;
+}
+
+/* Making room may begin to write more of it. */
+static bool make_room(struct object *object, const struct mapping *mapping)
+{
+	uint64_t n = 0;
+
+	while (count_written(object) > n) {
+		n = count_written(object);
+		if (!budget_take(object->pager, mapping_share(mapping),
+				 n << PAGE_SHIFT, 0, false))
+			return false;
+	}
+	return true;
+}
+
+bool swapout_must_stay(struct object *object)
+{
+	const struct mapping *mapping = object_mapping(object);
+
+	return mapping && !make_room(object, mapping) &&
+	       !swapout_is_silent(object->pager);
 }
 
 int swapout_return(struct object *object)

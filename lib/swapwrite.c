@@ -9,6 +9,7 @@
  */
 #include <sys/mman.h>
 
+#include "books.h"
 #include "copies.h"
 #include "leaving.h"
 #include "swap.h"
@@ -101,6 +102,7 @@ static void write_done(struct io *io)
 	failed(leaving, -ETIMEDOUT);
 	begun_is_over(leaving);
 	fills_feed(leaving->pager);
+	books_take_up(leaving->pager);
 }
 
 static void write_release(struct io *io)
@@ -119,6 +121,7 @@ static void write_release(struct io *io)
 	evict_kick(pager);
 	fills_feed(pager);
 	prefetch_pump(pager);
+	books_take_up(pager);
 }
 
 /* Older bytes of one of its pages may be on their way. */

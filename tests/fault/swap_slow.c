@@ -4,6 +4,7 @@
  * meanwhile is not lost, nothing older comes back, and nobody waits who need not
  */
 #include <stdlib.h>
+#include <sys/param.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -365,6 +366,43 @@ START_TEST(eight_threads_on_a_slow_one_lose_no_store)
 }
 END_TEST
 
+/* ---- The budget ------------------------------------------------------------------ */
+
+static atomic_bool enough; /* orders nothing */
+
+#define CUTS 50
+
+static void *store_below_the_cuts(void *at)
+{
+	while (!atomic_load(&enough))
+		memory_store(at, LARGE / PAGE - CUTS, 'x');
+	return NULL;
+}
+
+/* What is being written comes back where its mapping is cut. */
+START_TEST(who_protects_during_writes_stays_in_the_budget)
+{
+	char *at = begin(_i, LONG), *large = map_kind(_i, LARGE);
+	uint64_t peak = 0;
+	pthread_t thread;
+
+	disk_delay(0, 5000000);
+	ck_assert(!pthread_create(&thread, NULL, store_below_the_cuts, large));
+	memory_store(at, 1, 'a');
+	for (size_t i = 1; i <= CUTS; i++) {
+		ck_assert_int_eq(wmap_protect(large + LARGE - PAGES(i), PAGE,
+					      PROT_READ),
+				 0);
+		process_sleep_ms(1);
+		peak = MAX(peak, memory_stats().memory_peak);
+	}
+	atomic_store(&enough, true);
+	pthread_join(thread, NULL);
+	ck_assert_uint_gt(memory_stats().swapped_out, 0);
+	ck_assert_uint_le(peak, BUDGET);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("slow swap", 60);
@@ -384,6 +422,9 @@ int main(void)
 	tcase_add_loop_test(facts, a_failed_read_is_sigbus_until_it_succeeds, 0,
 			    ALL);
 	tcase_add_loop_test(facts, a_silent_read_stops_no_fork, 0, KINDS);
+	tcase_add_loop_test(facts,
+			    who_protects_during_writes_stays_in_the_budget, 0,
+			    KINDS);
 	tcase_add_loop_test(facts, eight_threads_on_a_slow_one_lose_no_store, 0,
 			    ALL);
 	return facts_run(facts);

@@ -394,6 +394,7 @@ static void *watch(void *arg)
 	}
 	for (unsigned i = 0; i < ACTORS; i++)
 		printf("thread %u: %s\n", i, torture.doing[i]);
+	fflush(stdout);
 	abort();
 }
 
