@@ -51,7 +51,7 @@ int swap_set(struct swap *swap, const char *where);
 extern struct wmap_store *(*swap_hook)(struct wmap_store *file);
 
 /* 0 if pages may be written: opens the file at the first call, and tells the log
-   if that fails. */
+   if that fails. -EINVAL, untold: $WMAP_SWAP is empty. */
 int swap_ready(struct swap *swap);
 
 /* Does it compress? */

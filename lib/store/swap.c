@@ -336,6 +336,8 @@ int swap_ready(struct swap *swap)
 		return 0;
 	if (!where)
 		where = DIRECTORY;
+	if (!*where)
+		return -EINVAL;
 	error = swap_set(swap, where);
 	if (error && !swap->told)
 		log_line("swap: no file in %s (errno %d): anonymous memory "

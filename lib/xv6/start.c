@@ -120,7 +120,8 @@ static bool stack_start(void)
 	return stack != MAP_FAILED;
 }
 
-/* The pager's budget is what the term's machine has, or there is none. */
+/* The pager's budget is what the term's machine has, which knows no swap; or there
+   is none. */
 static bool memory_start(void)
 {
 	char bytes[24];
@@ -128,7 +129,7 @@ static bool memory_start(void)
 	if (!rules->bounded)
 		return !unsetenv("WMAP_MEMORY");
 	snprintf(bytes, sizeof(bytes), "%lu", (unsigned long)rules->memory);
-	return !setenv("WMAP_MEMORY", bytes, 1);
+	return !setenv("WMAP_MEMORY", bytes, 1) && !setenv("WMAP_SWAP", "", 1);
 }
 
 /* ---- The program's stack -----------------------------------------------------*/
