@@ -154,6 +154,9 @@ void evict_returned(const struct object *object, uint64_t number);
 
 void evict_init(struct pager *pager);
 
+/* Has anybody more than is due to him, of what may go? */
+bool evict_gives(const struct pager *pager);
+
 /* Are there pages that writing back would set free? */
 bool evict_hopes(const struct pager *pager);
 

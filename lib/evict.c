@@ -518,6 +518,14 @@ uint64_t evict_now(struct pager *pager, struct share *asking, uint64_t want)
 	return evicted;
 }
 
+bool evict_gives(const struct pager *pager)
+{
+	list_for_each(share, &pager->budget.shares, const struct share, link)
+		if (share->n_resting + share->n_watched && excess(pager, share))
+			return true;
+	return false;
+}
+
 bool evict_hopes(const struct pager *pager)
 {
 	list_for_each(object, &pager->all, struct object, of_pager)

@@ -431,7 +431,7 @@ bool fill_room(struct pager *pager, struct share *share, uint64_t count,
 /* Will there be room for it by itself? */
 static bool hopes(const struct fill *fill)
 {
-	const struct share *full = share_full(fill->share, fill->count);
+	const struct share *full = share_full(fill->share, fill->count, false);
 
 	return full ? share_hopes(full) : budget_hopes(fill->pager);
 }
@@ -624,7 +624,7 @@ struct fill *fill_create(struct object *object, struct mapping *mapping,
 void fill_go(struct fill *fill)
 {
 	struct pager *pager = fill->pager;
-	struct share *full = share_full(fill->share, fill->count);
+	struct share *full = share_full(fill->share, fill->count, false);
 	struct list *hungry = full ? &full->hungry : &pager->hungry;
 
 	if ((!is_waited_for(hungry) || !hopes(fill)) && begin(fill, false))

@@ -32,6 +32,7 @@ struct prefetch {
 	uint64_t next;	  /* address in the range i; 0: its start */
 	uint64_t pending; /* reads under way */
 	uint64_t since;	  /* pages since the last mark */
+	uint64_t waits;	  /* since when for memory alone; 0: it does not */
 	unsigned marks;	  /* out */
 	bool hint;	  /* not a list in the order of need: no marks */
 	/* Of a replay (replay.h), else NULL, 0, without limit: */
@@ -320,43 +321,54 @@ static bool step(struct prefetch *prefetch)
 	return true;
 }
 
-/* Nothing of it could go. */
-static bool is_stuck(const struct share *share)
+/* Where memory is to come from: who has more than is due to him. */
+static bool could_go(const struct pager *pager, const struct share *full)
 {
-	return !share->n_resting && !share->n_watched && !share_hopes(share);
+	return full ? full->n_resting + full->n_watched : evict_gives(pager);
 }
 
-/* Is there nothing that could make room for what it asks for next? */
+/*
+ * It found no memory for the next page. Is there nothing that could make room? Then
+ * the background has just found nothing that goes; or it need not look, as nobody
+ * has more than is due to him: that may be so much that there is no room for what
+ * is ahead, and for that alone. What a store has failed to take for as long as it
+ * may be silent counts for nothing, though it is tried again.
+ */
 static bool is_hopeless(struct prefetch *prefetch)
 {
 	const struct pager *pager = prefetch->pager;
-	uint64_t end;
+	uint64_t end, now = time_now();
 	const struct mapping *mapping = find_next(prefetch, &end);
 	const struct share *full;
 
 	if (!mapping)
 		return true;
-	full = share_full(mapping_share(mapping), 1);
-	if (full)
-		return is_stuck(full);
-	return budget_is_set(&pager->budget) && !budget_hopes(pager) &&
-	       is_stuck(mapping_share(mapping)->whole) &&
-	       budget_load(pager) + PAGE > budget_limit(pager);
+	if (!prefetch->waits)
+		prefetch->waits = now;
+	if (now - prefetch->waits > mapping->deadline)
+		return true;
+	full = share_full(mapping_share(mapping), 1, true);
+	if (full ? share_hopes(full) : budget_hopes(pager))
+		return false;
+	return pager->budget.stuck || !could_go(pager, full);
 }
 
 void prefetch_pump(struct pager *pager)
 {
 	list_for_each(prefetch, &pager->prefetches, struct prefetch, link) {
 		unsigned steps = 0;
+		bool more = true;
 
 		while (!prefetch->ended && !is_paused(prefetch) &&
 		       pager->prefetching < PREFETCHES && steps < STEPS &&
-		       step(prefetch))
+		       (more = step(prefetch)))
 			steps++;
 		if (steps == STEPS)
 			prefetch_pump_soon(pager);
-		prefetch->ended |= !prefetch->ended && !prefetch->pending &&
-				   is_hopeless(prefetch);
+		if (more || prefetch->pending)
+			prefetch->waits = 0;
+		else
+			prefetch->ended |= is_hopeless(prefetch);
 		look_after(prefetch);
 	}
 }

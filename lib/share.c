@@ -160,11 +160,11 @@ static uint64_t above(const struct share *share, uint64_t pages, bool ahead)
 	return used > limit ? used - limit : 0;
 }
 
-struct share *share_full(struct share *share, uint64_t pages)
+struct share *share_full(struct share *share, uint64_t pages, bool ahead)
 {
-	if (above(share, pages, false))
+	if (above(share, pages, ahead))
 		return share;
-	return above(share->whole, pages, false) ? share->whole : NULL;
+	return above(share->whole, pages, ahead) ? share->whole : NULL;
 }
 
 uint64_t share_missing(const struct pager *pager, const struct share *share,

@@ -102,7 +102,7 @@ struct share *share_take(struct pager *pager, struct share *share,
 			 uint64_t pages, bool ahead);
 
 /* The same without evicting. */
-struct share *share_full(struct share *share, uint64_t pages);
+struct share *share_full(struct share *share, uint64_t pages, bool ahead);
 
 /* Will it have room again by itself? */
 bool share_hopes(const struct share *share);

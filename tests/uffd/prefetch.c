@@ -139,6 +139,52 @@ START_TEST(an_unmapping_ends_it)
 }
 END_TEST
 
+#define SMALLEST (256 * KIB)
+#define FEWEST	 50 /* pages that stay, of the smallest budget's 64 */
+#define WRITABLE 60 /* the others are kept for who writes */
+#define MOST	 64
+
+/* Some are so many that what is read ahead, and that alone, has no room. */
+START_TEST(what_finds_no_room_beside_what_stays_ends)
+{
+	struct wmap_range all;
+	char *at, *stays;
+
+	setenv("WMAP_SWAP", "", 1);
+	ck_assert_int_eq(wmap_memory_set(SMALLEST), 0);
+	stays = memory_map(PAGES(MOST), READ_WRITE,
+			   WMAP_PRIVATE | WMAP_ANONYMOUS, -1, 0);
+	memory_store(stays, (size_t)_i, 'x');
+	at = map_large();
+	all = (struct wmap_range){ at, LARGE };
+	ck_assert_int_eq(wmap_prefetch_wait(wmap_prefetch(&all, 1)), 0);
+	ck_assert(page_holds(at, 1000));
+}
+END_TEST
+
+/* They may be written at any time; but for that the store's deadline is waited, and
+   no longer. */
+START_TEST(what_waits_for_a_failing_store_ends)
+{
+	struct wmap_store *store =
+		wmap_store_failing(wmap_store_file(file_with(SEED, LARGE), 0));
+	struct wmap_failure failure = {
+		.size = sizeof(failure),
+		.operations = WMAP_FAIL_WRITE,
+		.error = EIO,
+	};
+	struct wmap_range all;
+	char *at;
+
+	ck_assert_int_eq(wmap_memory_set(SMALLEST), 0);
+	at = memory_map_store(LARGE, READ_WRITE, WMAP_SHARED, store, 300);
+	ck_assert_int_eq(wmap_store_fail(store, &failure), 0);
+	memory_store(at, (size_t)_i, 'x');
+	all = (struct wmap_range){ at, LARGE };
+	ck_assert_int_eq(wmap_prefetch_wait(wmap_prefetch(&all, 1)), 0);
+}
+END_TEST
+
 START_TEST(bad_lists_are_refused_or_passed_by)
 {
 	char *at = map_large();
@@ -233,6 +279,10 @@ int main(void)
 	tcase_add_test(facts, a_cancelled_list_brings_no_more);
 	tcase_add_test(facts, what_is_dropped_meanwhile_does_not_stop_it);
 	tcase_add_test(facts, an_unmapping_ends_it);
+	tcase_add_loop_test(facts, what_finds_no_room_beside_what_stays_ends,
+			    FEWEST, MOST);
+	tcase_add_loop_test(facts, what_waits_for_a_failing_store_ends, FEWEST,
+			    WRITABLE);
 	tcase_add_test(facts, bad_lists_are_refused_or_passed_by);
 	tcase_add_test(facts, what_is_pinned_stays);
 	tcase_add_test(facts, what_is_unpinned_goes);
