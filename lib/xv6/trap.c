@@ -14,10 +14,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "client.h"
-#include "internal.h"
 #include "layer.h"
-#include "maps.h"
 
 #define STACK (64u << 10)
 
@@ -28,44 +25,10 @@ static void say(const char *text)
 	(void)n;
 }
 
-static bool is_free(uint64_t page)
-{
-	void *at = mmap((void *)page, PAGE, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-			0);
-
-	return at != MAP_FAILED && !munmap(at, PAGE);
-}
-
-/*
- * A pager in another process has the guard's thread put the page above a mapping
- * that grows. Where there is none (ThreadSanitizer lets it have no stack) that is
- * done here, as it would be there. What was grown into belongs to the file.
- */
-static bool grow_to(uint64_t page)
-{
-	struct wmap_mapping_info info = { .size = sizeof(info) };
-	volatile char *byte = (volatile char *)page;
-
-	if (wmap_mapping_find((void *)(page - PAGE), &info) ||
-	    !(info.flags & WMAP_GROWSUP) || maps_end(&info) != page ||
-	    !is_free(page + PAGE))
-		return false;
-	if (wmap_remap(info.addr, page - (uint64_t)info.addr,
-		       page + PAGE - (uint64_t)info.addr, 0,
-		       NULL) == WMAP_FAILED)
-		return false;
-	if (info.ino && info.flags & WMAP_SHARED)
-		*byte = *byte;
-	return true;
-}
-
 static void stray(int signal, siginfo_t *info, void *context)
 {
 	(void)signal;
 	(void)context;
-	if (client_is_remote() && grow_to(page_down((uint64_t)info->si_addr)))
-		return;
 	say("Segmentation Fault\n");
 	if (show_tracing)
 		show_trace("trap: stray access to 0x%lx",

@@ -247,8 +247,8 @@ broken "all mappings grow" f23/growsup_plain $maps \
 	's/\(int\)\(wanted->flags & rules->legal\) \|/& WMAP_GROWSUP |/'
 broken "above the window is free" f23/growsup \
 	$start 's/map_at\(WINDOW_HIGH, WINDOW_HIGH \+ PAGE_BYTES, PROT_NONE\)/true/'
-broken "nothing grows in a family" f23/growsup_family xv6/trap.c \
-	's/grow_to\(page_down/false \&\& grow_to(page_down/'
+broken "nothing grows in a family" f23/growsup_family growth.c \
+	's/!place\(&message, \*uffd\)/true/'
 broken "the grown part is lost" f23/growsup_file mapping.c \
 	's/!space_move\(mapping, mapping->start, end - mapping->start \+ PAGE\)/1/'
 broken "private changes reach the file" f23/exit_file $maps \
