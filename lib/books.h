@@ -57,8 +57,12 @@ void books_written(struct writeback *writeback);
 void books_write(struct pager *pager, const struct mapping *mapping,
 		 uint64_t start, uint64_t end, bool flush, struct join *join);
 
-/* Cut the mapping that @address is inside of in two. */
+/* Cut the mapping that @address is inside of in two. -EINPROGRESS: what comes back
+   of it is being written, and has no room beside that: the message waits. */
 int books_cut(struct space *space, uint64_t address);
+
+/* Answer a message that cut something; or, if it has to wait, put it off. */
+void books_cut_answer(struct message *message, int result);
 
 /* The last mapping below @address, or NULL. */
 struct mapping *books_below(struct space *space, uint64_t address);

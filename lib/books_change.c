@@ -5,7 +5,6 @@
 #include "books.h"
 #include "copies.h"
 #include "ledger.h"
-#include "swapout.h"
 #include "sys.h"
 
 /* ---- Moving and resizing -----------------------------------------------------------*/
@@ -153,7 +152,7 @@ void books_move(struct message *message)
 	} else {
 		error = move_elsewhere(mapping, message);
 	}
-	message_answer(message, error);
+	books_cut_answer(message, error);
 }
 
 /* ---- Protecting --------------------------------------------------------------------*/
@@ -233,26 +232,13 @@ static int protect_again(struct space *space, const struct message *message)
 	return error;
 }
 
-/* What a cut brings back while it is being written has its memory twice. */
-static bool must_stay(struct space *space, uint64_t start, uint64_t end)
-{
-	struct mapping *mapping;
-
-	for_each_in(mapping, space, start, end)
-		if (swapout_must_stay(mapping->object) ||
-		    (mapping->copies && swapout_must_stay(mapping->copies)))
-			return true;
-	return false;
-}
-
 void books_protect(struct message *message)
 {
 	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	int error = 0;
 
-	if (books_closing(space, start, end) ||
-	    (!message->protect.moved && must_stay(space, start, end))) {
+	if (books_closing(space, start, end)) {
 		books_put_off(message);
 		return;
 	}
@@ -262,7 +248,7 @@ void books_protect(struct message *message)
 		error = protect_again(space, message);
 	else
 		error = protect_range(space, message);
-	message_answer(message, error);
+	books_cut_answer(message, error);
 }
 
 /* ---- Growing ---------------------------------------------------------------*/

@@ -8,6 +8,7 @@
  */
 #include "books.h"
 #include "mem.h"
+#include "swapout.h"
 
 /* ---- Unmapping -------------------------------------------------------------------*/
 
@@ -103,7 +104,18 @@ int books_cut(struct space *space, uint64_t address)
 	mapping = space->entries[i].mapping;
 	if (mapping->start >= address)
 		return 0;
+	if (swapout_must_stay(mapping->object) ||
+	    (mapping->copies && swapout_must_stay(mapping->copies)))
+		return -EINPROGRESS;
 	return space_split(mapping, address);
+}
+
+void books_cut_answer(struct message *message, int result)
+{
+	if (result == -EINPROGRESS)
+		books_put_off(message);
+	else
+		message_answer(message, result);
 }
 
 /* From the end, so that of a space that ends nothing has to close up. */
@@ -284,7 +296,7 @@ static void unmap_finish(struct join *join)
 	mapping = books_below(space, start);
 	message->unmap.regrow = mapping && mapping->flags & WMAP_GROWSUP;
 	books_take_up(pager);
-	message_answer(message, error ? error : removed);
+	books_cut_answer(message, error ? error : removed);
 }
 
 static int exact_range(struct space *space, struct message *message)
@@ -313,8 +325,8 @@ void books_unmap(struct message *message)
 	}
 	/* Nothing to write, and perhaps no memory to wait with. */
 	if (!error && message->unmap.unshown) {
-		message_answer(message, remove_range(space, start,
-						     message_end(message)));
+		books_cut_answer(message, remove_range(space, start,
+						       message_end(message)));
 		return;
 	}
 	unmapping = error ? NULL : mem_alloc(sizeof(*unmapping));
