@@ -34,6 +34,7 @@
 struct head {
 	uint64_t magic;
 	_Atomic uint64_t used; /* slots that were ever used are below */
+	_Atomic uint64_t writer;
 };
 
 struct ledger {
@@ -194,6 +195,7 @@ static void open_mirror(struct ledger *ledger)
 	ledger->mirror = (struct record *)at;
 	((struct head *)at)->magic = MAGIC;
 	((struct head *)at)->used = 1;
+	((struct head *)at)->writer = ledger->head->writer;
 	while ((record = ledger_next(ledger, &slot)))
 		reflect(ledger, record);
 }
@@ -214,7 +216,8 @@ static bool is_mirror(int memfd)
 	       !sys_call(SYS_fstat, memfd, &stat) && stat.st_size == SIZE;
 }
 
-int ledger_read(int memfd, struct record **records, size_t *n, size_t *size)
+int ledger_read(int memfd, struct record **records, size_t *n, size_t *size,
+		uint64_t *writer)
 {
 	const struct record *from;
 	const struct head *head;
@@ -238,6 +241,7 @@ int ledger_read(int memfd, struct record **records, size_t *n, size_t *size)
 		count += to->kind != RECORD_NONE && to->slot == i;
 	}
 	*n = count;
+	*writer = head->writer;
 	sys_unmap((uint64_t)at, SIZE);
 	return *records ? 0 : -EINVAL;
 }
@@ -267,6 +271,18 @@ void ledger_load(struct ledger *ledger, const struct record *records, size_t n)
 	read_again(ledger);
 	for (size_t i = 0; i < n; i++)
 		reflect(ledger, &ledger->records[records[i].slot]);
+}
+
+uint64_t ledger_writer(const struct ledger *ledger)
+{
+	return ledger->head->writer;
+}
+
+void ledger_set_writer(struct ledger *ledger, uint64_t writer)
+{
+	ledger->head->writer = writer;
+	if (ledger->mirror)
+		((struct head *)ledger->mirror)->writer = writer;
 }
 
 /* ---- Beginning --------------------------------------------------------------- */

@@ -109,7 +109,12 @@ int ledger_mirror(struct ledger *ledger);
 
 /* Of the mirror @memfd, another pager's perhaps: a copy of its records, which is
    mem_alloc's of *@size bytes; believe nothing of it. -EINVAL: it is no mirror. */
-int ledger_read(int memfd, struct record **records, size_t *n, size_t *size);
+int ledger_read(int memfd, struct record **records, size_t *n, size_t *size,
+		uint64_t *writer);
+
+/* The number of the pager that may have begun to write to files; 0: none. */
+uint64_t ledger_writer(const struct ledger *ledger);
+void ledger_set_writer(struct ledger *ledger, uint64_t writer);
 
 /* Has it no record? Then it can have others: at their slots, all or none. */
 bool ledger_is_empty(const struct ledger *ledger);

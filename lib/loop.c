@@ -434,6 +434,11 @@ int loop_own(struct loop *loop)
 	return loop->backend->own(loop);
 }
 
+int loop_hold(struct loop *loop, int fd)
+{
+	return loop->backend->hold(loop, fd);
+}
+
 bool loop_is_owner(const struct loop *loop)
 {
 	return atomic_load_explicit(&loop->owner, memory_order_relaxed) ==
@@ -468,6 +473,7 @@ int loop_create(struct loop **result, bool *uring)
 	list_init(&loop->timers);
 	list_init(&loop->gone);
 	loop->turn = 1;
+	loop->held = -1;
 	loop->waiting_end = &loop->waiting;
 	err = (int)sys_call(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (err < 0)

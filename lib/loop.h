@@ -101,6 +101,10 @@ void loop_post(struct loop *loop, struct post *post);
 
 /* The owner only, from here on; before there is one, the creator. */
 
+/* Once: what @fd is, which is taken over on success, stays open until all transfers
+   have ended, though the process may have been killed long before. */
+int loop_hold(struct loop *loop, int fd);
+
 /* 0; or -ENOMEM, and it is not watched (never with io_uring). What @fd has
    already is heard, too. */
 int loop_watch(struct loop *loop, struct watch *watch);

@@ -23,6 +23,7 @@ struct loop_backend {
 	void (*close)(struct loop *loop);
 	void (*child)(struct loop *loop); /* loop_child */
 	int (*own)(struct loop *loop);
+	int (*hold)(struct loop *loop, int fd); /* loop_hold */
 	/* 0 or a negative errno. */
 	int (*watch)(struct loop *loop, struct watch *watch);
 	/* @watch is LEAVING; loop_watch_gone when nothing refers to it. */
@@ -67,6 +68,7 @@ struct loop {
 	 */
 	_Atomic uint32_t turn;
 
+	int held;	    /* loop_hold's, or -1 */
 	bool touched;	    /* by a borrower: the owner must look again */
 	uint64_t wakes_due; /* writes to wake_fd begun and not yet read */
 	bool put_off;	    /* the last turn did not enter the kernel */

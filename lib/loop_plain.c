@@ -220,6 +220,8 @@ static int plain_open(struct loop *loop)
 static void plain_close(struct loop *loop)
 {
 	workers_stop(loop->workers, NULL, NULL);
+	if (loop->held >= 0)
+		sys_call(SYS_close, loop->held);
 	polls_destroy(&loop->polls);
 	polls_destroy(&loop->bigger);
 }
@@ -229,11 +231,19 @@ static void plain_child(struct loop *loop)
 	(void)loop; /* the workers were not inherited */
 }
 
+/* Workers end with their process, when their transfers have. */
+static int plain_hold(struct loop *loop, int fd)
+{
+	loop->held = fd;
+	return 0;
+}
+
 const struct loop_backend loop_plain = {
 	.open = plain_open,
 	.close = plain_close,
 	.child = plain_child,
 	.own = plain_own,
+	.hold = plain_hold,
 	.watch = plain_watch,
 	.unwatch = plain_unwatch,
 	.enter = plain_enter,

@@ -281,6 +281,15 @@ static int uring_own(struct loop *loop)
 			     IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
+static int uring_hold(struct loop *loop, int fd)
+{
+	int err = io_uring_register_files(&loop->ring, &fd, 1);
+
+	if (!err)
+		sys_call(SYS_close, fd);
+	return err;
+}
+
 /* Kernels before 6.1 have no DEFER_TASKRUN, which is only faster. */
 static int open_ring(struct io_uring *ring)
 {
@@ -327,6 +336,7 @@ const struct loop_backend loop_uring = {
 	.close = uring_close,
 	.child = uring_child,
 	.own = uring_own,
+	.hold = uring_hold,
 	.watch = uring_watch,
 	.unwatch = uring_unwatch,
 	.enter = uring_enter,

@@ -71,6 +71,7 @@ struct pager {
 	struct timer take_up;	/* of these, if nothing else does */
 	size_t n_objects;
 	struct wmap_stats stats; /* what belongs to no process any more */
+	bool haunted;		 /* a predecessor may write to files still */
 	bool refusing; /* what is not in memory is SIGBUS from now on */
 	bool stopping;
 };

@@ -444,9 +444,12 @@ static void step(struct writeback *writeback)
 		finish(writeback);
 }
 
-/* A write from before this write-back that has not been answered yet. */
+/* A write from before this write-back that has not been answered yet; perhaps of a
+   pager that was killed. */
 static bool still_writing(const struct writeback *writeback)
 {
+	if (writeback->pager->haunted && writeback->object->store)
+		return true;
 	list_for_each(write, &writeback->object->writes, struct write, link)
 		if (write->first < writeback->end &&
 		    write->first + write->count > writeback->first)

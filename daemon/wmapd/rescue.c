@@ -102,7 +102,8 @@ static bool record_ok(const struct record *record)
 static int read_records(struct rescue *rescue, int mirror)
 {
 	size_t n, good = 0;
-	int error = ledger_read(mirror, &rescue->records, &n, &rescue->size);
+	int error = ledger_read(mirror, &rescue->records, &n, &rescue->size,
+				&rescue->writer);
 
 	for (size_t i = 0; i < n && !error; i++)
 		if (record_ok(&rescue->records[i]))
@@ -377,6 +378,7 @@ static void finish(struct server *server)
 	server_show_hints(server, rescue->hints);
 	rescue->hints = -1;
 	ledger_load(server->ledger, rescue->records, rescue->n);
+	ledger_set_writer(server->ledger, rescue->writer);
 	takeover_adopt(server, &rescue->taken);
 	list_for_each(comer, &rescue->comers, struct comer, link)
 		settle_conn(comer);

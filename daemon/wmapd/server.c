@@ -317,6 +317,7 @@ int server_create(int listen, int hints, int ledger, struct server *server)
 	error = loop_own(server->pager->loop);
 	if (error)
 		return error;
+	ghost_leave(server);
 	server->listen.fd = listen;
 	server->listen.run = accept_all;
 	return loop_watch(server->pager->loop, &server->listen);

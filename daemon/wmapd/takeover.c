@@ -6,7 +6,8 @@
  *        ──► every connection is told · every sleeper is woken
  *
  * The keeper starts a successor when its predecessor is dead for good, so that
- * nothing of it is on its way to a file any more, and nobody else has its names.
+ * nobody else has its names. What it had begun to write may still be on its way:
+ * nothing is written before that has ended (ghost.c).
  * A fault that it had read and not answered is raised again by the wake; a
  * request by its sender, which is told (wire.h). tests/spin/handover.pml is this
  * as a model.
@@ -574,6 +575,7 @@ int takeover_adopt(struct server *server, struct list *taken)
 	struct all all = { .server = server, .taken = taken };
 	int error = read_records(&all);
 
+	ghost_meet(server);
 	adopt_swap(&all);
 	for (size_t i = 0; i < all.n && !error; i++) {
 		int one = adopt(&all, i);

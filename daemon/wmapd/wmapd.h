@@ -55,6 +55,7 @@ struct rescue {
 	int mirror, hints; /* the predecessor's, or -1 */
 	struct record *records;
 	size_t n, size;
+	uint64_t writer;    /* as its mirror said */
 	struct list taken;  /* struct taken: as a keeper has them */
 	struct list comers; /* the guards that have come */
 	struct timer timer;
@@ -68,6 +69,9 @@ struct server {
 	struct hints *shown; /* it */
 	struct ledger *ledger;
 	struct watch listen; /* the socket */
+	uint64_t writer;     /* ghost.c: our number, or 0 */
+	struct timer ghost;  /* is it there still? */
+	uint64_t ghost_until;
 	struct list sessions;
 	struct list strangers; /* conns without a session so far */
 	unsigned n_strangers;
@@ -307,6 +311,15 @@ bool metrics_start(struct server *server, const char *address);
 
 /* Take the path away. */
 void metrics_end(void);
+
+/* ---- ghost.c --------------------------------------------------------------- */
+
+/* Whoever comes after us will know whether what we began to write has ended. */
+void ghost_leave(struct server *server);
+
+/* A predecessor's ledger is there: nothing is written to files before all that it
+   began has ended. */
+void ghost_meet(struct server *server);
 
 /* ---- takeover.c ------------------------------------------------------------ */
 

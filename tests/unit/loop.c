@@ -5,6 +5,7 @@
  * A lost event or wake-up shows as a test that does not end in time.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -89,6 +90,33 @@ START_TEST(a_timer_that_is_started_again_runs_once_at_the_new_time)
 	ck_assert_uint_eq(tickets_ran, 2);
 	ck_assert_uint_eq(ticket_order[0], 1);
 	loop_destroy(loop);
+}
+END_TEST
+
+static bool is_hung_up(int fd)
+{
+	struct pollfd one = { .fd = fd };
+
+	return poll(&one, 1, 0) == 1 && one.revents & POLLHUP;
+}
+
+/* The kernel takes its time to put a ring away. */
+static bool comes_to_be_hung_up(void *fd)
+{
+	return is_hung_up(*(int *)fd);
+}
+
+START_TEST(what_is_held_stays_open_until_the_end)
+{
+	int ends[2];
+
+	loop = loop_open(_i);
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	ck_assert_int_eq(loop_hold(loop, ends[1]), 0);
+	turn_for(loop, 5);
+	ck_assert(!is_hung_up(ends[0]));
+	loop_destroy(loop);
+	ck_assert(process_wait(comes_to_be_hung_up, &ends[0], 10));
 }
 END_TEST
 
@@ -634,6 +662,7 @@ int main(void)
 	const TTest *in_both_kinds[] = {
 		timers_run_in_order_of_their_time_and_not_before_it,
 		a_timer_that_is_started_again_runs_once_at_the_new_time,
+		what_is_held_stays_open_until_the_end,
 		a_stopped_timer_does_not_run,
 		a_timer_may_stop_one_that_is_due_with_it,
 		a_timer_that_starts_itself_runs_once_a_turn,
