@@ -35,6 +35,16 @@ void swapout_retry(struct pager *pager)
 	evict_kick(pager);
 }
 
+void swapout_failed(struct swapout *swapout, const char *what, int error)
+{
+	swapout->retry = time_now() + SWAPOUT_RETRY;
+	if (!swapout->told)
+		log_line("swap: %s (errno %d): pages stay, and the budget may "
+			 "be exceeded",
+			 what, -error);
+	swapout->told = true;
+}
+
 bool swapout_ready(struct pager *pager)
 {
 	struct swapout *swapout = &pager->swapout;

@@ -80,6 +80,9 @@ void swapout_destroy(struct pager *pager);
 /* There is a file, or room in it: pages may leave at once. */
 void swapout_retry(struct pager *pager);
 
+/* Nothing is written for a while; the log hears of the first time. */
+void swapout_failed(struct swapout *swapout, const char *what, int error);
+
 /* May anything be written? Opens the file. */
 bool swapout_ready(struct pager *pager);
 

@@ -64,12 +64,7 @@ static bool keep(struct pager *pager)
 	if (!error && swap_descriptors(swapout->swap, &slots, &file))
 		error = ledger_swap(pager->ledger, slots, file);
 	if (error) {
-		swapout->retry = time_now() + SWAPOUT_RETRY;
-		if (!swapout->told)
-			log_line("swap: nobody else has it (errno %d): "
-				 "anonymous memory stays",
-				 -error);
-		swapout->told = true;
+		swapout_failed(swapout, "nobody else has it", error);
 		return false;
 	}
 	swapout->kept = true;

@@ -65,12 +65,7 @@ static void failed(struct leaving *leaving, int error)
 	leaving->object->error = error;
 	leaving->object->write_errors++;
 	swapout->errors++;
-	swapout->retry = time_now() + SWAPOUT_RETRY;
-	if (!swapout->told)
-		log_line("swap: a write failed (errno %d): pages stay, and the "
-			 "budget may be exceeded",
-			 -error);
-	swapout->told = true;
+	swapout_failed(swapout, "a write failed", error);
 }
 
 /* The first to be tried again. */

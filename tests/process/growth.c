@@ -196,14 +196,6 @@ END_TEST
 
 /* ---- Fork ------------------------------------------------------------------------ */
 
-static void ends_well(pid_t child)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_int_eq(status, 0);
-}
-
 /* In a child: it grows by itself, from where its parent's was. */
 static int grow_on(char *area, size_t from, size_t to)
 {
@@ -235,12 +227,12 @@ START_TEST(parent_and_child_grow_after_a_fork)
 	area = begin_to_grow(kind);
 	area[PAGE] = value(1);
 	child = fork_and_grow(area, 2, 40);
-	ends_well(child);
+	process_ends_well(child);
 	ck_assert_uint_eq(memory_info(area).length, PAGES(2));
 	/* A shared page the child has grown into is the same memory. */
 	ck_assert_int_eq(area[PAGES(2)], is_shared(kind) ? value(2) : 0);
 	ck_assert_int_eq(grow_on(area, 2, 60), 0);
-	ends_well(fork_and_grow(area, 60, 80));
+	process_ends_well(fork_and_grow(area, 60, 80));
 	ck_assert_int_eq(grow_on(area, 60, PAGES_GROWN), 0);
 }
 END_TEST
@@ -271,7 +263,7 @@ START_TEST(forks_while_it_grows_are_whole)
 	pthread_join(thread, NULL);
 	ck_assert(holds(area, PAGES_MOST));
 	for (size_t i = 0; i < COUNT(children); i++)
-		ends_well(children[i]);
+		process_ends_well(children[i]);
 }
 END_TEST
 

@@ -32,24 +32,6 @@ static void begin(const char *memory)
 	ck_assert_ptr_ne(board, MAP_FAILED);
 }
 
-static pid_t start(int (*run)(int), int fd)
-{
-	pid_t child = fork();
-
-	ck_assert_int_ge(child, 0);
-	if (!child)
-		_exit(run(fd));
-	return child;
-}
-
-static void ends_well(pid_t child)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_int_eq(status, 0);
-}
-
 static bool wait_for(const atomic_uint *number, unsigned least)
 {
 	for (int i = 0; i < 2000 && *number < least; i++)
@@ -126,12 +108,12 @@ START_TEST(a_modest_one_keeps_its_pages)
 	pid_t greedy, modest;
 
 	begin("8M");
-	greedy = start(be_greedy, greedy_file());
+	greedy = process_start(be_greedy, greedy_file());
 	ck_assert(wait_for(&board->touched, 4000));
-	modest = start(be_modest, file_with(SEED, MODEST));
-	ends_well(modest);
+	modest = process_start(be_modest, file_with(SEED, MODEST));
+	process_ends_well(modest);
 	board->over = true;
-	ends_well(greedy);
+	process_ends_well(greedy);
 	stats = memory_stats();
 	ck_assert_uint_eq(stats.memory_limit, BUDGET);
 	ck_assert_uint_le(stats.memory_peak, BUDGET);
@@ -178,11 +160,12 @@ START_TEST(an_unused_share_is_lent_out)
 	pid_t idle;
 
 	begin("8M");
-	idle = start(map_and_wait, file_sparse(LARGE));
+	idle = process_start(map_and_wait, file_sparse(LARGE));
 	ck_assert(wait_for(&board->ready, 1));
-	ends_well(start(use_all, file_with(SEED, BUDGET / 4 * 3)));
+	process_ends_well(
+		process_start(use_all, file_with(SEED, BUDGET / 4 * 3)));
 	board->over = true;
-	ends_well(idle);
+	process_ends_well(idle);
 }
 END_TEST
 
@@ -230,11 +213,11 @@ START_TEST(pins_and_bounds_hold_within_the_share)
 	pid_t idle;
 
 	begin("8M");
-	idle = start(map_and_wait, file_sparse(LARGE));
+	idle = process_start(map_and_wait, file_sparse(LARGE));
 	ck_assert(wait_for(&board->ready, 1));
-	ends_well(start(pin_and_bound, file_sparse(LARGE)));
+	process_ends_well(process_start(pin_and_bound, file_sparse(LARGE)));
 	board->over = true;
-	ends_well(idle);
+	process_ends_well(idle);
 }
 END_TEST
 

@@ -45,24 +45,6 @@ static void begin_with(const char *memory)
 	at = memory_map(LARGE, READ_WRITE, WMAP_SHARED | WMAP_ANONYMOUS, -1, 0);
 }
 
-static pid_t start(int (*run)(unsigned), unsigned number)
-{
-	pid_t child = fork();
-
-	ck_assert_int_ge(child, 0);
-	if (!child)
-		_exit(run(number));
-	return child;
-}
-
-static void ends_well(pid_t child)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_int_eq(status, 0);
-}
-
 static void keeps_within(uint64_t budget)
 {
 	struct wmap_stats stats = memory_stats();
@@ -105,7 +87,7 @@ static unsigned count_descriptors(pid_t pid, const char *start, int *last)
 #define PART (LARGE / OWNERS / PAGE * PAGE)
 
 /* Finds what its parent has stored, and stores to its part. */
-static int see_and_store(unsigned number)
+static int see_and_store(int number)
 {
 	if (!pattern_holds(at + number * PART, PART, SEED, number * PART))
 		return 1;
@@ -122,9 +104,9 @@ START_TEST(a_tree_has_more_than_there_is_memory)
 	begin_with("1M");
 	pattern_fill(at, LARGE, SEED, 0);
 	for (unsigned i = 0; i < OWNERS; i++)
-		children[i] = start(see_and_store, i);
+		children[i] = process_start(see_and_store, i);
 	for (unsigned i = 0; i < OWNERS; i++)
-		ends_well(children[i]);
+		process_ends_well(children[i]);
 	ck_assert(pattern_holds(at, OWNERS * PART, SEED + 1, 0));
 	stats = memory_stats();
 	ck_assert_uint_eq(stats.memory_limit, BUDGET);
@@ -156,7 +138,7 @@ static uint64_t *word_of(size_t page)
 }
 
 /* Stores to pages of its own at random; and finds what it stored before. */
-static int count_up(unsigned number)
+static int count_up(int number)
 {
 	uint64_t random = number + 1;
 
@@ -212,7 +194,7 @@ START_TEST(nothing_is_lost_when_wmapd_goes)
 
 	begin_with("1M");
 	for (unsigned i = 0; i < OWNERS; i++)
-		owners[i] = start(count_up, i);
+		owners[i] = process_start(count_up, i);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned rounds = board->rounds;
 
@@ -232,7 +214,7 @@ START_TEST(nothing_is_lost_when_wmapd_goes)
 	}
 	board->over = true;
 	for (unsigned i = 0; i < OWNERS; i++)
-		ends_well(owners[i]);
+		process_ends_well(owners[i]);
 	ck_assert(!board->wrong);
 	for (size_t page = 0; page < N_PAGES / OWNERS * OWNERS; page++)
 		ck_assert_uint_eq(*word_of(page), board->counts[page]);
@@ -254,7 +236,7 @@ START_TEST(without_a_place_pages_stay)
 	ck_assert_int_eq(setenv("WMAP_SWAP", "/not/there", 1), 0);
 	begin_with("1M");
 	pattern_fill(at, LARGE, SEED, 0);
-	ends_well(start(see_and_store, 1));
+	process_ends_well(process_start(see_and_store, 1));
 	ck_assert(pattern_holds(at, PART, SEED, 0));
 	ck_assert_uint_eq(memory_info(at).resident, N_PAGES);
 	ck_assert_uint_eq(memory_stats().swapped_out, 0);
@@ -277,7 +259,7 @@ START_TEST(what_finds_no_room_stays)
 	ck_assert(process_wait(has_swapped, NULL, 20));
 	ck_assert_int_eq(prlimit(served_by.pid, RLIMIT_FSIZE, &limit, NULL), 0);
 	pattern_fill(at, LARGE, SEED, 0);
-	ends_well(start(see_and_store, 1));
+	process_ends_well(process_start(see_and_store, 1));
 	ck_assert(pattern_holds(at, PART, SEED, 0));
 	ck_assert_uint_gt(memory_stats().swap_errors, 0);
 	errno = 0;

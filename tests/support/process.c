@@ -95,6 +95,24 @@ void process_dies(int signal, void (*run)(void *), void *arg)
 		      (unsigned)status, signal);
 }
 
+pid_t process_start(int (*run)(int), int arg)
+{
+	pid_t child = fork();
+
+	ck_assert_int_ge(child, 0);
+	if (!child)
+		_exit(run(arg));
+	return child;
+}
+
+void process_ends_well(pid_t child)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+
 void process_sleep_ms(unsigned ms)
 {
 	struct timespec left = { ms / 1000, ms % 1000 * 1000000L };

@@ -164,6 +164,10 @@ int process_child(void (*run)(void *), void *arg);
 /* The same, and the status must be that of death by @signal. */
 void process_dies(int signal, void (*run)(void *), void *arg);
 
+/* A child that exits with what @run returns; and it must have been 0. */
+pid_t process_start(int (*run)(int), int arg);
+void process_ends_well(pid_t child);
+
 /* Ask until @is says true; false after @seconds. */
 bool process_wait(bool (*is)(void *), void *arg, unsigned seconds);
 
