@@ -5,9 +5,10 @@
  *
  * One access code over a pointer, which does not know where it came from. The
  * ways: wmap with a budget, no advice given; mmap with default advice, with
- * MADV_RANDOM and with MADV_SEQUENTIAL; and, for random reads, the smallest pager
- * (bare.h), which says what the mechanism takes. All run in a memory cgroup of that size
- * (and SPARE bytes for the process itself; v1 or v2), which is gone afterwards.
+ * MADV_RANDOM and with MADV_SEQUENTIAL; and, for random accesses and for one
+ * reader upwards, the smallest pagers (bare.h), which say what the mechanism
+ * takes. All run in a memory cgroup of that size (and SPARE bytes for the process
+ * itself; v1 or v2), which is gone afterwards.
  *
  * Each measurement is a process of its own. Before it the page cache is
  * dropped; random, hot and zipf first fill memory, untimed, with 16 threads. Every
@@ -413,7 +414,8 @@ static void *map(const struct plan *plan, int fd)
 	void *data;
 
 	if (plan->way == BARE)
-		return bare_map(bench.path, bench.size, bench.memory);
+		return bare_map(bench.path, bench.size, bench.memory,
+				plan->stores, plan->pattern == UP);
 	if (is_wmap(plan)) {
 		if (wmap_memory_set(bench.memory))
 			bench_die("wmap_memory_set");
@@ -592,8 +594,10 @@ static void measure(const struct plan *plan)
 		bytes += workers[i].bytes;
 	result->rate =
 		(double)(plan->pattern < RANDOM ? bytes : n) / result->seconds;
-	if (plan->way == BARE)
+	if (plan->way == BARE) {
+		bare_flush();
 		return; /* its thread ends with the process */
+	}
 	if (is_wmap(plan) ? wmap_unmap(data, bench.size) :
 			    munmap(data, bench.size))
 		bench_die("unmap");
@@ -734,14 +738,17 @@ static int by_rate(const void *a, const void *b)
 	return (x->rate > y->rate) - (x->rate < y->rate);
 }
 
-/* The bare pager has no read-ahead and knows no stores; what is without a recording
-   elsewhere is wmap as it is. */
+/* The bare pagers know random accesses, and one reader that goes upwards; what is
+   without a recording elsewhere is wmap as it is. */
 static bool is_senseless(const struct plan *plan)
 {
 	if (plan->way == WMAP_NONE)
 		return !is_cold(plan);
-	return plan->way == BARE && (plan->stores || (plan->pattern != RANDOM &&
-						      plan->pattern != ZIPF));
+	if (plan->way != BARE)
+		return false;
+	if (plan->pattern == UP)
+		return plan->stores || plan->threads > 1;
+	return plan->pattern != RANDOM && plan->pattern != ZIPF;
 }
 
 static bool compare_ways(struct plan plan, unsigned ways)
