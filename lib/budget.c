@@ -248,22 +248,40 @@ uint64_t budget_parse(const char *text)
 	return n << shift;
 }
 
-void budget_count(struct object *object, uint64_t index, int by)
+/* Is none of its pages counted, whichever it is? */
+static bool is_none_counted(const struct object *object)
+{
+	return list_empty(&object->pins) &&
+	       !share_is_counted(object->pager, share_of_page(object, 0));
+}
+
+void budget_came(struct object *object, uint64_t first, size_t n)
 {
 	struct pager *pager = object->pager;
-	struct share *share;
 
 	if (!pager)
 		return;
-	pager->budget.resident += by;
+	pager->budget.resident += n;
 	pager->budget.stuck = false;
-	if (by < 0) {
-		window_remove(object, index);
+	if (is_none_counted(object))
 		return;
+	for (uint64_t index = first; index < first + n; index++) {
+		struct share *share = share_of_page(object, index);
+
+		if (share_is_counted(pager, share))
+			window_add(object, index, share);
 	}
-	share = share_of_page(object, index);
-	if (share_is_counted(pager, share))
-		window_add(object, index, share);
+}
+
+void budget_went(struct object *object, uint64_t index)
+{
+	struct pager *pager = object->pager;
+
+	if (!pager)
+		return;
+	pager->budget.resident--;
+	pager->budget.stuck = false;
+	window_remove(object, index);
 }
 
 static void forget_windows(struct object *object)

@@ -128,8 +128,9 @@ uint64_t budget_parse(const char *text);
 void budget_adopt(struct pager *pager, struct object *object,
 		  struct share *share);
 
-/* object.c: a page of an object came (1), or went (-1). */
-void budget_count(struct object *object, uint64_t index, int by);
+/* object.c: @n neighbours of an object came, a page of it went. */
+void budget_came(struct object *object, uint64_t first, size_t n);
+void budget_went(struct object *object, uint64_t index);
 
 /* The object goes, with all its pages. */
 void budget_forget(struct object *object);

@@ -170,6 +170,25 @@ void mapping_loaded(struct mapping *mapping, struct page page)
 	trace(TRACE_LOAD, mapping_address(mapping, page.index));
 }
 
+void mapping_loaded_all(struct mapping *mapping, uint64_t first, size_t n)
+{
+	struct object *object = mapping->object;
+	struct view *view = mapping->view;
+
+	for (uint64_t i = first; i < first + n && !view_bit(view); i++) {
+		struct page page = pages_get(&object->pages, i);
+
+		if (page_is(page, STATES_PRESENT))
+			mapping_loaded(mapping, page);
+	}
+	if (!view_bit(view))
+		return;
+	view->low = min_u64(view->low, first);
+	view->high = max_u64(view->high, first + n);
+	mapping->n_loaded += pages_view(&object->pages, first, n,
+					STATES_PRESENT, view_bit(view));
+}
+
 static void unload(struct object *object, struct page page,
 		   enum page_state state)
 {

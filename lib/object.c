@@ -250,7 +250,7 @@ int object_punch(struct object *object, uint64_t first, uint64_t count)
 
 /* ---- States ----------------------------------------------------------------*/
 
-static void count(struct object *object, struct page page, int by)
+static void count(struct object *object, struct page page, long by)
 {
 	if (page_is(page, STATES_PRESENT))
 		object->n_present += by;
@@ -280,9 +280,25 @@ int object_set(struct object *object, struct page page, enum page_state state,
 	count(object, page, -1);
 	count(object, after, 1);
 	note_error(object, after);
-	if (page_is(page, STATES_PRESENT) != page_is(after, STATES_PRESENT))
-		budget_count(object, page.index,
-			     page_is(after, STATES_PRESENT) ? 1 : -1);
+	if (page_is(page, STATES_PRESENT) == page_is(after, STATES_PRESENT))
+		return 0;
+	if (page_is(after, STATES_PRESENT))
+		budget_came(object, page.index, 1);
+	else
+		budget_went(object, page.index);
+	return 0;
+}
+
+int object_come(struct object *object, uint64_t first, size_t n,
+		enum page_state state)
+{
+	struct page page = { first, state, 0 };
+	int error = pages_put_new(&object->pages, first, n, state);
+
+	if (error)
+		return error;
+	count(object, page, (long)n);
+	budget_came(object, first, n);
 	return 0;
 }
 

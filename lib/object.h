@@ -134,6 +134,11 @@ int object_reach(struct object *object, uint64_t n_pages);
 int object_set(struct object *object, struct page page, enum page_state state,
 	       uint32_t views);
 
+/* @n neighbours, all of them ABSENT till now, are in @state, which is CLEAN or DIRTY.
+   -ENOMEM, and none is. */
+int object_come(struct object *object, uint64_t first, size_t n,
+		enum page_state state);
+
 /* Give [@first, @end) of a plain object's pages to @other, an empty one. */
 int object_split(struct object *object, struct object *other, uint64_t first,
 		 uint64_t end);

@@ -17,16 +17,19 @@
  * order of hashes): about 40 ms for ten million pages.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "internal.h"
 #include "mem.h"
 #include "pages.h"
+#include "sys.h"
 
 #define SLOTS_MIN   ((size_t)64)
 #define GROUP_SHIFT 3
 #define GROUP_SIZE  ((size_t)1 << GROUP_SHIFT)
 #define INDEX_SHIFT 28
 #define STATE_SHIFT 24
+#define LARGE	    ((size_t)128 << 10) /* bytes */
 #define VIEWS_MASK  ((UINT32_C(1) << PAGES_VIEWS) - 1)
 
 static uint64_t word_index(uint64_t word)
@@ -112,10 +115,22 @@ struct page pages_get(const struct pages *pages, uint64_t index)
 	return word ? unpack(word) : (struct page){ .index = index };
 }
 
+/* All of a large table is used soon: its memory comes at once, which is cheaper than
+   page by page. */
+static uint64_t *alloc_slots(size_t n_slots)
+{
+	size_t size = n_slots * sizeof(uint64_t);
+	uint64_t *slots = mem_alloc(size);
+
+	if (slots && size >= LARGE)
+		sys_call(SYS_madvise, slots, size, MADV_POPULATE_WRITE);
+	return slots;
+}
+
 /* -ENOMEM, and nothing has changed. */
 static int resize(struct pages *pages, size_t n_slots)
 {
-	uint64_t *slots = mem_alloc(n_slots * sizeof(*slots));
+	uint64_t *slots = alloc_slots(n_slots);
 
 	if (!slots)
 		return -ENOMEM;
@@ -217,6 +232,44 @@ int pages_put(struct pages *pages, struct page page)
 	return page.state == PAGE_ABSENT ? 0 : insert(pages, slot, pack(page));
 }
 
+int pages_put_new(struct pages *pages, uint64_t first, size_t n,
+		  enum page_state state)
+{
+	int error = 0;
+
+	if (pages->n_used + n > pages->n_slots / 4 * 3)
+		error = resize(pages, slots_for(pages->n_used + n, 9));
+	if (error)
+		return error;
+	for (uint64_t index = first; index < first + n; index++) {
+		size_t slot = find(pages->slots, pages->n_slots, index);
+
+		assert(!pages->slots[slot]);
+		pages->slots[slot] = pack((struct page){ index, state, 0 });
+	}
+	pages->n_used += n;
+	return 0;
+}
+
+size_t pages_view(struct pages *pages, uint64_t first, size_t n,
+		  unsigned states, uint32_t view)
+{
+	size_t count = 0;
+
+	if (!pages->n_slots)
+		return 0;
+	for (uint64_t index = first; index < first + n; index++) {
+		size_t slot = find(pages->slots, pages->n_slots, index);
+		struct page page = unpack(pages->slots[slot]);
+
+		if (!(states >> page.state & 1) || page.views & view)
+			continue;
+		pages->slots[slot] |= view;
+		count++;
+	}
+	return count;
+}
+
 /* ---- Going through many -------------------------------------------------*/
 
 /* Looking each page up is cheaper than looking at each slot. */
@@ -271,6 +324,18 @@ size_t pages_count(const struct pages *pages, uint64_t first, uint64_t end,
 		n += (states >> page.state & 1) &&
 		     (!views || page.views & views);
 	return n;
+}
+
+void pages_spell(const struct pages *pages, uint64_t first, uint64_t end,
+		 uint32_t views, const unsigned char *by_state,
+		 unsigned char *bytes)
+{
+	uint64_t cursor = 0;
+	struct page page;
+
+	while (pages_next(pages, first, end, &cursor, &page))
+		if (!views || page.views & views)
+			bytes[page.index - first] = by_state[page.state];
 }
 
 static void sort_few(uint64_t *values, size_t n)

@@ -75,6 +75,16 @@ int pages_reserve(struct pages *pages, size_t n);
  */
 int pages_put(struct pages *pages, struct page page);
 
+/* All of @n neighbours from @first on, none of which is in the table, without
+   views. -ENOMEM, and none is. */
+int pages_put_new(struct pages *pages, uint64_t first, size_t n,
+		  enum page_state state);
+
+/* Of @n neighbours those whose state is in the mask @states have the view @view
+   from now on: how many did not. */
+size_t pages_view(struct pages *pages, uint64_t first, size_t n,
+		  unsigned states, uint32_t view);
+
 /*
  * The next page at or after *@cursor, which starts at 0, that lies in
  * [first, end): in ascending order if the range is smaller than the table,
@@ -96,6 +106,12 @@ int pages_collect(const struct pages *pages, uint64_t first, uint64_t end,
    @views 0: with or without views. */
 size_t pages_count(const struct pages *pages, uint64_t first, uint64_t end,
 		   unsigned states, uint32_t views);
+
+/* Of each in [first, end) that has a view of @views (0: with or without views) the
+   byte of its state: bytes[index - first] = by_state[state]. Others stay. */
+void pages_spell(const struct pages *pages, uint64_t first, uint64_t end,
+		 uint32_t views, const unsigned char *by_state,
+		 unsigned char *bytes);
 
 /* Bytes held. */
 size_t pages_bytes(const struct pages *pages);

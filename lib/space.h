@@ -233,6 +233,9 @@ void object_dirtied(struct object *object, struct page page);
    or just set. */
 void mapping_loaded(struct mapping *mapping, struct page page);
 
+/* Likewise of all that are present of @n neighbours, as another pager tells. */
+void mapping_loaded_all(struct mapping *mapping, uint64_t first, size_t n);
+
 /* The page leaves memory: take it out of every mapping's count, and of the
    table. Its memory is the caller's to punch. */
 void object_unload(struct object *object, struct page page);

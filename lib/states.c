@@ -42,60 +42,89 @@ static int open_bytes(int fd, uint64_t pages, unsigned char **bytes)
 
 int states_write(const struct object *object, int fd)
 {
-	uint64_t cursor = 0;
+	static const unsigned char by_state[PAGE_LEAVING + 1] = {
+		[PAGE_CLEAN] = WIRE_PAGE_CLEAN,
+		[PAGE_DIRTY] = WIRE_PAGE_DIRTY,
+		[PAGE_WRITING] = WIRE_PAGE_DIRTY,
+		[PAGE_REDIRTIED] = WIRE_PAGE_DIRTY,
+		[PAGE_ERROR] = WIRE_PAGE_ERROR,
+	};
 	unsigned char *bytes;
-	struct page page;
 	int error = open_bytes(fd, object->n_pages, &bytes);
 
 	if (error)
 		return error;
-	while (pages_next(&object->pages, 0, object->n_pages, &cursor, &page)) {
-		if (page_is(page, STATES_DIRTY))
-			bytes[page.index] = WIRE_PAGE_DIRTY;
-		else if (page_is(page, STATES_PRESENT))
-			bytes[page.index] = WIRE_PAGE_CLEAN;
-		else if (page.state == PAGE_ERROR)
-			bytes[page.index] = WIRE_PAGE_ERROR;
-	}
+	pages_spell(&object->pages, 0, object->n_pages, 0, by_state, bytes);
 	sys_call(SYS_munmap, bytes, object->n_pages);
 	return 0;
 }
 
-int states_write_touched(const struct mapping *mapping, int fd)
+static const unsigned char touched_by_state[PAGE_LEAVING + 1] = {
+	[PAGE_CLEAN] = WIRE_PAGE_CLEAN,	  [PAGE_DIRTY] = WIRE_PAGE_CLEAN,
+	[PAGE_WRITING] = WIRE_PAGE_CLEAN, [PAGE_REDIRTIED] = WIRE_PAGE_CLEAN,
+	[PAGE_ERROR] = WIRE_PAGE_CLEAN,
+};
+
+/* Of a view that has a table of its own. */
+static void write_own(const struct mapping *mapping, unsigned char *bytes)
 {
 	uint64_t cursor = 0, end = mapping_end_page(mapping);
-	unsigned char *bytes;
 	struct page page;
+
+	while (pages_next(&mapping->object->pages, mapping->first, end, &cursor,
+			  &page))
+		if (view_has(mapping->view, page))
+			bytes[page.index - mapping->first] =
+				touched_by_state[page.state];
+}
+
+int states_write_touched(const struct mapping *mapping, int fd)
+{
+	uint64_t end = mapping_end_page(mapping);
+	uint32_t view = view_bit(mapping->view);
+	unsigned char *bytes;
 	int error = open_bytes(fd, end - mapping->first, &bytes);
 
 	if (error)
 		return error;
-	while (pages_next(&mapping->object->pages, mapping->first, end, &cursor,
-			  &page))
-		if (page_is(page, STATES_PRESENT | 1u << PAGE_ERROR) &&
-		    view_has(mapping->view, page))
-			bytes[page.index - mapping->first] = WIRE_PAGE_CLEAN;
+	if (view)
+		pages_spell(&mapping->object->pages, mapping->first, end, view,
+			    touched_by_state, bytes);
+	else
+		write_own(mapping, bytes);
 	sys_call(SYS_munmap, bytes, end - mapping->first);
 	return 0;
 }
 
 /* ---- Reading -------------------------------------------------------------------- */
 
+static size_t run_at(const unsigned char *bytes, size_t n)
+{
+	size_t i = 1;
+
+	while (i < n && bytes[i] == *bytes)
+		i++;
+	return i;
+}
+
 int states_read(int fd, void *context,
-		int (*take)(void *context, uint64_t at, unsigned char byte))
+		int (*take)(void *context, uint64_t at, size_t n,
+			    unsigned char byte))
 {
 	unsigned char bytes[TOGETHER];
-	long at = 0, n;
+	long at = 0, n, run;
 	int error = 0;
 
 	while (!error && (at = sys_call(SYS_lseek, fd, at, SEEK_DATA)) >= 0) {
 		n = sys_call(SYS_pread64, fd, bytes, sizeof(bytes), at);
 		if (n <= 0)
 			return -EIO;
-		for (long i = 0; i < n && !error; i++)
+		for (long i = 0; i < n && !error; i += run) {
+			run = (long)run_at(&bytes[i], (size_t)(n - i));
 			if (bytes[i])
 				error = take(context, (uint64_t)(at + i),
-					     bytes[i]);
+					     (size_t)run, bytes[i]);
+		}
 		at += n;
 	}
 	return error;

@@ -20,8 +20,10 @@ int states_open(uint64_t pages);
 int states_write(const struct object *object, int fd);
 int states_write_touched(const struct mapping *mapping, int fd);
 
-/* Call @take for each byte that is not 0, until it returns an error. */
+/* Call @take for each run of @n equal bytes that are not 0, in ascending order and
+   none twice, until it returns an error. */
 int states_read(int fd, void *context,
-		int (*take)(void *context, uint64_t at, unsigned char byte));
+		int (*take)(void *context, uint64_t at, size_t n,
+			    unsigned char byte));
 
 #endif

@@ -26,7 +26,7 @@ struct adopted {
 
 /* ---- Objects ----------------------------------------------------------------------- */
 
-static int take_state(void *context, uint64_t at, unsigned char byte)
+static int take_state(void *context, uint64_t at, size_t n, unsigned char byte)
 {
 	static const enum page_state states[] = {
 		[WIRE_PAGE_CLEAN] = PAGE_CLEAN,
@@ -34,11 +34,16 @@ static int take_state(void *context, uint64_t at, unsigned char byte)
 		[WIRE_PAGE_ERROR] = PAGE_ERROR,
 	};
 	struct object *object = context;
-	struct page none = { at, PAGE_ABSENT, 0 };
+	int error = 0;
 
-	if (at >= object->n_pages || byte >= lengthof(states))
+	if (at + n > object->n_pages || byte >= lengthof(states))
 		return -EINVAL;
-	return object_set(object, none, states[byte], 0);
+	if (states[byte] != PAGE_ERROR)
+		return object_come(object, at, n, states[byte]);
+	for (uint64_t end = at + n; at < end && !error; at++)
+		error = object_set(object, (struct page){ .index = at },
+				   PAGE_ERROR, 0);
+	return error;
 }
 
 /* A page that came without a state is what its memory says. */
@@ -168,29 +173,39 @@ void session_adopted(struct session *session)
 
 /* ---- Mappings ---------------------------------------------------------------------- */
 
-static int take_touched(void *context, uint64_t at, unsigned char byte)
+static int take_sick(struct mapping *mapping, struct page page)
 {
-	struct mapping *mapping = context;
 	struct object *object = mapping->object;
-	struct page page = pages_get(&object->pages, mapping->first + at);
 
-	(void)byte;
-	if (mapping->first + at >= mapping_end_page(mapping))
-		return -EINVAL;
-	if (object->memfd < 0) {
-		object_set(object, page, PAGE_CLEAN, 0);
-		page = pages_get(&object->pages, page.index);
-	}
-	if (page_is(page, STATES_PRESENT)) {
-		mapping_loaded(mapping, page);
-		return 0;
-	}
-	if (page.state != PAGE_ERROR)
-		return 0;
 	object_sicken(mapping->space->pager, object);
 	view_note(mapping->view, page.index, true);
 	return object_set(object, page, PAGE_ERROR,
 			  page.views | view_bit(mapping->view));
+}
+
+static int take_touched(void *context, uint64_t at, size_t n,
+			unsigned char byte)
+{
+	struct mapping *mapping = context;
+	struct object *object = mapping->object;
+	uint64_t first = mapping->first + at;
+	int error = 0;
+
+	(void)byte;
+	if (first + n > mapping_end_page(mapping))
+		return -EINVAL;
+	if (object->memfd < 0) /* its alone, and none was known */
+		error = object_come(object, first, n, PAGE_CLEAN);
+	if (!error)
+		mapping_loaded_all(mapping, first, n);
+	for (uint64_t i = first; i < first + n && object->n_errors && !error;
+	     i++) {
+		struct page page = pages_get(&object->pages, i);
+
+		if (page.state == PAGE_ERROR)
+			error = take_sick(mapping, page);
+	}
+	return error;
 }
 
 static void describe(const struct wire_request *request,

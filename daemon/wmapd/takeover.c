@@ -194,14 +194,21 @@ static int open_store(int fd, struct wmap_store **store)
 
 /* Who was replaced has told, at its end, which of what may have been stored to was
    not. It is so no longer when clients are served: nobody is told that again. */
-static int take_clean(void *context, uint64_t at, unsigned char byte)
+static int take_clean(void *context, uint64_t at, size_t n, unsigned char byte)
 {
 	struct object *object = context;
-	struct page page = pages_get(&object->pages, at);
+	int error = 0;
 
-	if (byte != WIRE_PAGE_CLEAN || page.state != PAGE_DIRTY)
+	if (byte != WIRE_PAGE_CLEAN)
 		return 0;
-	return object_set(object, page, PAGE_CLEAN, page.views);
+	for (uint64_t end = at + n; at < end && !error; at++) {
+		struct page page = pages_get(&object->pages, at);
+
+		if (page.state == PAGE_DIRTY)
+			error = object_set(object, page, PAGE_CLEAN,
+					   page.views);
+	}
+	return error;
 }
 
 static int take_states(struct all *all, struct object *object, uint64_t id)

@@ -121,6 +121,20 @@ START_TEST(without_memory_an_insertion_fails_and_changes_nothing)
 }
 END_TEST
 
+START_TEST(without_memory_none_of_many_comes)
+{
+	pages_init(&pages);
+	put(5, PAGE_DIRTY, 1);
+	sys_hook = no_memory;
+	ck_assert_int_eq(pages_put_new(&pages, 10, 100000, PAGE_CLEAN),
+			 -ENOMEM);
+	sys_hook = NULL;
+	ck_assert_uint_eq(pages.n_used, 1);
+	ck_assert(is(5, PAGE_DIRTY, 1) && is(10, PAGE_ABSENT, 0));
+	pages_destroy(&pages);
+}
+END_TEST
+
 /* ---- Cost ---------------------------------------------------------------*/
 
 /* The nth index of a pattern; all different. */
@@ -385,12 +399,66 @@ static void change(uint64_t *seed, unsigned round)
 	put(origin + i, state, views);
 }
 
+/* All of the first run of ABSENT pages from a random one on. */
+static void put_new(uint64_t *seed)
+{
+	size_t first = random_below(seed, N_SHADOW), n = 0;
+	enum page_state state = random_below(seed, 2) ? PAGE_CLEAN : PAGE_DIRTY;
+
+	while (first < N_SHADOW && shadow[first].state != PAGE_ABSENT)
+		first++;
+	while (first + n < N_SHADOW && shadow[first + n].state == PAGE_ABSENT)
+		n++;
+	if (pages_put_new(&pages, origin + first, n, state))
+		ck_abort_msg("no memory");
+	for (size_t i = first; i < first + n; i++)
+		shadow[i] = (struct page){ origin + i, state, 0 };
+}
+
+static void add_view(uint64_t *seed)
+{
+	size_t first = random_below(seed, N_SHADOW), expected = 0, got;
+	size_t n = random_below(seed, N_SHADOW - first);
+	unsigned states = (unsigned)random_below(seed, 64) * 2;
+	uint32_t view = 1u << random_below(seed, PAGES_VIEWS);
+
+	for (size_t i = first; i < first + n; i++) {
+		if (!chosen(i, states, 0) || chosen(i, states, view))
+			continue;
+		shadow[i].views |= view;
+		expected++;
+	}
+	got = pages_view(&pages, origin + first, n, states, view);
+	if (got != expected)
+		ck_abort_msg("%zu new in a view, not %zu", got, expected);
+}
+
+static void check_spelt(uint64_t *seed)
+{
+	static const unsigned char by_state[] = "abcdefgh";
+	static unsigned char bytes[N_SHADOW];
+	uint32_t views = (uint32_t)random_below(seed, 2) * 5;
+	size_t from = random_below(seed, N_SHADOW);
+	size_t to = from + random_below(seed, N_SHADOW - from);
+
+	memset(bytes, '-', sizeof(bytes));
+	pages_spell(&pages, origin + from, origin + to, views, by_state, bytes);
+	for (size_t i = from; i < N_SHADOW; i++) {
+		bool is_spelt = i < to && chosen(i, ALL_STATES, views);
+
+		if (bytes[i - from] !=
+		    (is_spelt ? by_state[shadow[i].state] : '-'))
+			ck_abort_msg("page %zu is not what is told", i);
+	}
+}
+
 START_TEST(it_does_what_an_array_would_do)
 {
 	uint64_t seed = random_seed();
 	unsigned rounds = getenv("WMAP_VALGRIND") ? 20000 : 200000;
 	static void (*const checks[])(
-		uint64_t *) = { check_count, check_collect, check_next };
+		uint64_t *) = { check_count, check_collect, check_next,
+				put_new,     add_view,	    check_spelt };
 
 	origin = _i ? PAGES_LIMIT - N_SHADOW : 0;
 	memset(shadow, 0, sizeof shadow);
@@ -457,6 +525,7 @@ int main(void)
 	tcase_add_test(facts, what_is_emptied_holds_no_memory);
 	tcase_add_test(facts,
 		       without_memory_an_insertion_fails_and_changes_nothing);
+	tcase_add_test(facts, without_memory_none_of_many_comes);
 	tcase_add_loop_test(facts, a_page_costs_16_bytes_at_any_time, 0, n);
 	tcase_add_loop_test(facts, no_pattern_makes_long_runs, 0, n);
 	tcase_add_test(facts, what_has_room_is_not_resized_as_it_comes);
