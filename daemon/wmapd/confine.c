@@ -77,6 +77,7 @@ static const int allowed[] = {
 	SCMP_SYS(close),
 	SCMP_SYS(fcntl),
 	SCMP_SYS(fstat),
+	SCMP_SYS(statx),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(fstatfs),
 	SCMP_SYS(lseek),

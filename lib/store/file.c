@@ -177,13 +177,17 @@ static void begin(void *self, struct wmap_io *pub)
 		issue(io, true);
 }
 
+/* As the kernel knows it, which is what mmap(2) goes by: a server or a process that
+   has the file may be silent, and the pager must not wait for it here. */
 static int64_t file_length(void *self)
 {
 	const struct file *file = self;
-	struct stat stat;
-	long err = sys_call(SYS_fstat, file->fd, &stat);
+	struct statx stat;
+	long err = sys_call(SYS_statx, file->fd, "",
+			    AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE,
+			    &stat);
 
-	return err < 0 ? err : stat.st_size;
+	return err < 0 ? err : (int64_t)stat.stx_size;
 }
 
 /* ---- Life ---------------------------------------------------------------- */

@@ -35,6 +35,7 @@ static struct {
 	} held[64];	    /* [l] writes that have not landed */
 	atomic_uint n_held; /* [l] for writing */
 	bool let_go;	    /* [l] none is held any more */
+	atomic_bool silent; /* nothing is answered */
 } * fs;
 
 static void reply(uint64_t unique, int error, const void *data, size_t size)
@@ -165,7 +166,7 @@ static void serve(void)
 		if (n < 0 && errno != EINTR && errno != ENOENT)
 			return;
 		pthread_mutex_lock(&fs->lock);
-		if (n > 0)
+		if (n > 0 && !fs->silent)
 			serve_one((const void *)request);
 		pthread_mutex_unlock(&fs->lock);
 	}
@@ -319,6 +320,36 @@ START_TEST(who_syncs_meanwhile_is_told)
 }
 END_TEST
 
+static void *write_back(void *unused)
+{
+	return wmap_sync(at, LENGTH, WMAP_SYNC_WAIT) ? unused : at;
+}
+
+/* Not even how long the file is. */
+START_TEST(what_answers_nothing_stops_nobody_else)
+{
+	const char *others;
+	pthread_t thread;
+	void *written;
+
+	setenv("WMAP_DEADLINE_MS", "1000", 1);
+	begin();
+	ck_assert(process_wait(some_are_held, NULL, 10));
+	let_go();
+	ck_assert_int_eq(wmap_sync(at, LENGTH, WMAP_SYNC_WAIT), 0);
+	others = memory_map(PAGES(64), PROT_READ, WMAP_SHARED,
+			    file_with(3, PAGES(64)), 0);
+	at[0] = 'c';
+	fs->silent = true;
+	ck_assert(!pthread_create(&thread, NULL, write_back, NULL));
+	process_sleep_ms(100); /* for it to ask */
+	ck_assert(pattern_holds(others, PAGES(64), 3, 0));
+	ck_assert(!pthread_join(thread, &written));
+	ck_assert_ptr_null(written);
+	fs->silent = false; /* who ends waits for it */
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("late writes", 60);
@@ -326,5 +357,6 @@ int main(void)
 	tcase_add_loop_test(facts, what_lands_late_is_not_what_stays, 0,
 			    (int)COUNT(kills));
 	tcase_add_test(facts, who_syncs_meanwhile_is_told);
+	tcase_add_test(facts, what_answers_nothing_stops_nobody_else);
 	return facts_run(facts);
 }
