@@ -140,9 +140,11 @@ START_TEST(an_unmapping_ends_it)
 END_TEST
 
 #define SMALLEST (256 * KIB)
-#define FEWEST	 50 /* pages that stay, of the smallest budget's 64 */
-#define WRITABLE 60 /* the others are kept for who writes */
-#define MOST	 64
+
+/* Pages that stay, of the smallest budget's 64; those above the 60th are kept for
+   who writes. */
+static const size_t staying[] = { 50, 55, 57, 58, 59, 63 };
+#define WRITABLE ((int)COUNT(staying) - 1)
 
 /* Some are so many that what is read ahead, and that alone, has no room. */
 START_TEST(what_finds_no_room_beside_what_stays_ends)
@@ -152,9 +154,9 @@ START_TEST(what_finds_no_room_beside_what_stays_ends)
 
 	setenv("WMAP_SWAP", "", 1);
 	ck_assert_int_eq(wmap_memory_set(SMALLEST), 0);
-	stays = memory_map(PAGES(MOST), READ_WRITE,
-			   WMAP_PRIVATE | WMAP_ANONYMOUS, -1, 0);
-	memory_store(stays, (size_t)_i, 'x');
+	stays = memory_map(SMALLEST, READ_WRITE, WMAP_PRIVATE | WMAP_ANONYMOUS,
+			   -1, 0);
+	memory_store(stays, staying[_i], 'x');
 	at = map_large();
 	all = (struct wmap_range){ at, LARGE };
 	ck_assert_int_eq(wmap_prefetch_wait(wmap_prefetch(&all, 1)), 0);
@@ -179,7 +181,7 @@ START_TEST(what_waits_for_a_failing_store_ends)
 	ck_assert_int_eq(wmap_memory_set(SMALLEST), 0);
 	at = memory_map_store(LARGE, READ_WRITE, WMAP_SHARED, store, 300);
 	ck_assert_int_eq(wmap_store_fail(store, &failure), 0);
-	memory_store(at, (size_t)_i, 'x');
+	memory_store(at, staying[_i], 'x');
 	all = (struct wmap_range){ at, LARGE };
 	ck_assert_int_eq(wmap_prefetch_wait(wmap_prefetch(&all, 1)), 0);
 }
@@ -279,9 +281,9 @@ int main(void)
 	tcase_add_test(facts, a_cancelled_list_brings_no_more);
 	tcase_add_test(facts, what_is_dropped_meanwhile_does_not_stop_it);
 	tcase_add_test(facts, an_unmapping_ends_it);
-	tcase_add_loop_test(facts, what_finds_no_room_beside_what_stays_ends,
-			    FEWEST, MOST);
-	tcase_add_loop_test(facts, what_waits_for_a_failing_store_ends, FEWEST,
+	tcase_add_loop_test(facts, what_finds_no_room_beside_what_stays_ends, 0,
+			    (int)COUNT(staying));
+	tcase_add_loop_test(facts, what_waits_for_a_failing_store_ends, 0,
 			    WRITABLE);
 	tcase_add_test(facts, bad_lists_are_refused_or_passed_by);
 	tcase_add_test(facts, what_is_pinned_stays);
