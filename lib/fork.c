@@ -66,11 +66,14 @@
  *      kept; C, who waits for its pieces, asks again itself
  *   *  so is its keeper, before 7: likewise, but P's guard finds another first;
  *      if P is killed, too, c is hung up, and C has none of our mappings
- *   7  so is its keeper, when P has its answer: c is hung up, what is in it is
+ *   6+ so is its keeper, when P has its answer: c is hung up, what is in it is
  *      lost. C's guard finds the wmapd that P's has found, and hands over the
  *      uffd; P's, what C shows. If C is stopped meanwhile for longer than the
  *      rescue waits (rescue.c), or P is killed, too, what is not in memory is
- *      SIGBUS in C; so it is of more mappings than come at once
+ *      SIGBUS in C
+ *   6  with more pieces than come at once, and some of them to come: likewise,
+ *      but C, who waits for them, starts its guard for it; then it joins by its
+ *      token there, and asks for the pieces from where it was
  *
  * Between 3 and 5 a raw clone by another thread inherits private mappings
  * unregistered: pages that it was not shown before are zeros there.
@@ -186,16 +189,43 @@ static void drop(const struct wire_piece *piece)
 	ours_remove(piece->start, piece->start + piece->length);
 }
 
-/* Nobody else is here to see it unregistered: so it needs no protection that is
-   changed afterwards. */
+/* The addresses of what is not placed yet are held. */
+static bool is_held;
+
+/* From @from on nothing is placed, and the guard is needed before it is: no memory
+   that comes with a thread may be put there. */
+static void hold(uint64_t from)
+{
+	uint64_t start = from, end = UINT64_MAX;
+
+	while (!is_held && ours_next_of(OURS_SHARED, &start, &end)) {
+		sys_map(start, end - start, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				MAP_FIXED_NOREPLACE,
+			-1, 0);
+		start = end;
+		end = UINT64_MAX;
+	}
+	is_held = true;
+	guard_start_late();
+}
+
+/* Nobody else is here to see it unregistered (the guard touches nothing of it): so it
+   needs no protection that is changed afterwards. */
 static int place_shared(const struct wire_piece *piece, int memfd)
 {
 	uint64_t length = piece_length(piece);
-	long at = sys_map(piece->start, length, (int)piece->prot,
-			  MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
-			  memfd, piece->offset);
+	bool over = is_held && !piece->growing;
 	int error;
+	long at;
 
+	/* The page that it grows into is not held. */
+	if (is_held && piece->growing)
+		sys_unmap(piece->start, piece->length);
+	at = sys_map(piece->start, length, (int)piece->prot,
+		     MAP_SHARED | MAP_NORESERVE |
+			     (over ? MAP_FIXED : MAP_FIXED_NOREPLACE),
+		     memfd, piece->offset);
 	if (sys_failed(at))
 		return (int)at;
 	error = (int)sys_call(SYS_madvise, piece->start, length, MADV_DONTFORK);
@@ -262,11 +292,12 @@ static void attach(void)
 {
 	int error = remote_in_child();
 
+	is_held = false;
 	/* After the parent's descriptors are closed: there may be no others. */
 	if (!error)
 		error = client_new_uffd();
 	if (!error)
-		error = remote_inherited(place);
+		error = remote_inherited(place, hold);
 	if (!error)
 		error = remote_attach_child(client_uffd());
 	keep_back();
@@ -276,6 +307,7 @@ static void attach(void)
 	}
 	log_none(error);
 	lose_all();
+	guard_stop(); /* that C was hung up on may have started it */
 	remote_stop();
 	client_lost();
 }

@@ -785,6 +785,8 @@ void guard_start(void)
 
 void guard_start_late(void)
 {
+	if (guard.started)
+		return;
 	guard.hurry = 0;
 	start();
 }

@@ -43,7 +43,7 @@
 void guard_start(void);
 
 /* This is a fork's child, of a process that has one. Many end or exec at once: it
-   takes a moment until it has anything. */
+   takes a moment until it has anything. Nothing, if it is there already. */
 void guard_start_late(void);
 
 /* It is there, or will not be, when this returns. */

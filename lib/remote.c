@@ -765,7 +765,7 @@ static struct {
 			and its own */
 	int error;
 	uint32_t round; /* the guard's, when it was asked last */
-	bool again;	/* it was hung up on */
+	bool again;	/* it was hung up on; in the child: the child was */
 } forking;
 
 static void close_end(int i)
@@ -928,7 +928,28 @@ void remote_forget(void)
 	}
 }
 
-int remote_inherited(int (*place)(const struct wire_piece *, int))
+/* Hung up on, with its keeper dead, too: as a call, by the wmapd that the guard finds,
+   which has to be there for that. As end(). */
+static int ask_elsewhere(struct connection *by, struct exchange *exchange)
+{
+	uint32_t round;
+	int n;
+
+	forking.again = true;
+	do {
+		round = guard_round();
+		hang_up(by);
+		n = join(by);
+		if (leads_nowhere(n))
+			n = -ENOTCONN;
+		if (!n)
+			n = converse(by, exchange);
+	} while (n == -ENOTCONN && guard_wait(round));
+	return n;
+}
+
+int remote_inherited(int (*place)(const struct wire_piece *, int),
+		     void (*hold)(uint64_t from))
 {
 	struct connection *by = &connections[0];
 	struct wire_piece pieces[WIRE_FDS];
@@ -942,7 +963,12 @@ int remote_inherited(int (*place)(const struct wire_piece *, int))
 	};
 	int error, n = end(by, &exchange);
 
+	forking.again = false;
 	for (;;) {
+		if (n == -ENOTCONN) {
+			hold(exchange.request.address);
+			n = ask_elsewhere(by, &exchange);
+		}
 		error = n < 0 ? n : (int)exchange.reply.result;
 		/* Fewer descriptors are left than came: then one by one. */
 		if (n == -EMSGSIZE && exchange.request.args[0] > 1) {
@@ -965,12 +991,13 @@ int remote_inherited(int (*place)(const struct wire_piece *, int))
 }
 
 /* It stays in the socket until wmapd, or a successor, has done it. Hung up on: the
-   guard does it. */
+   guard does it, or has done it. */
 int remote_attach_child(int uffd)
 {
 	struct exchange exchange = {
 		.request = { .magic = WIRE_MAGIC,
 			     .kind = WIRE_ATTACH,
+			     .flags = forking.again ? WIRE_AGAIN : 0,
 			     .args = { true } },
 		.fds = { uffd },
 		.n_fds = 1,

@@ -80,10 +80,12 @@ int remote_in_parent(void);
 /* The child's connection becomes the only one; -errno: there is none. */
 int remote_in_child(void);
 
-/* What the child inherits, piece by piece. The memfd (-1: none) is closed
-   afterwards. */
+/* What the child inherits, piece by piece, ascending. The memfd (-1: none) is closed
+   afterwards. @hold: hung up on, the guard has to be started, and nothing is placed
+   from @from on. */
 struct wire_piece;
-int remote_inherited(int (*place)(const struct wire_piece *piece, int memfd));
+int remote_inherited(int (*place)(const struct wire_piece *piece, int memfd),
+		     void (*hold)(uint64_t from));
 
 /* From now on @uffd's faults are heard. Nothing is waited for. */
 int remote_attach_child(int uffd);

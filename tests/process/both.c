@@ -61,14 +61,21 @@ static void stop_wmapd(void)
 /* ---- Where the child is ----------------------------------------------------------- */
 
 static int told[2], awaited[2]; /* pipes: to the child, and from it */
-static void (*at_uffd)(void);	/* what the child does before it opens it */
+
+/* What the child does before it makes a system call for the nth time. */
+static struct {
+	void (*run)(void);
+	long number;
+	unsigned n;
+} moment;
 
 static long hook(long number)
 {
-	void (*run)(void) = at_uffd;
+	void (*run)(void) = moment.run;
 
-	if (number == SYS_userfaultfd && run && getpid() != parent) {
-		at_uffd = NULL;
+	if (number == moment.number && run && getpid() != parent &&
+	    !--moment.n) {
+		moment.run = NULL;
 		run();
 	}
 	return 0;
@@ -93,11 +100,13 @@ static void wait_there(void)
 	await(told);
 }
 
-static void hook_child(void (*run)(void))
+static void hook_child(void (*run)(void), long number, unsigned n)
 {
 	ck_assert_int_eq(pipe(told), 0);
 	ck_assert_int_eq(pipe(awaited), 0);
-	at_uffd = run;
+	moment.run = run;
+	moment.number = number;
+	moment.n = n;
 	sys_hook = hook;
 }
 
@@ -123,10 +132,10 @@ static struct shown show(void)
 	return s;
 }
 
-/* The child does @moment before it opens its uffd. */
-static struct shown begin_at(void (*moment)(void))
+/* The child does @run before it opens its uffd. */
+static struct shown begin_at(void (*run)(void))
 {
-	hook_child(moment);
+	hook_child(run, SYS_userfaultfd, 1);
 	begin();
 	return show();
 }
@@ -255,6 +264,75 @@ START_TEST(while_the_child_is_away)
 }
 END_TEST
 
+/* ---- Of many mappings ---------------------------------------------------------------- */
+
+#define MANY 150 /* pieces come 64 at a time */
+
+static char *many[MANY];
+
+/* Even ones are of a file, odd ones of zeros; page 1 of each is stored to. */
+static void map_many(int fd)
+{
+	for (int i = 0; i < MANY; i++) {
+		bool zeros = i % 2;
+
+		many[i] = memory_map(PAGES(3), READ_WRITE,
+				     WMAP_SHARED | (zeros ? WMAP_ANONYMOUS : 0),
+				     zeros ? -1 : fd, 0);
+		if (zeros)
+			many[i][PAGES(1)] = (char)i;
+	}
+	many[0][PAGES(1)] = 'm';
+}
+
+/* Page 0 of the odd ones nobody has touched. */
+static int sees_many(void)
+{
+	for (int i = 0; i < MANY; i++) {
+		bool zeros = i % 2;
+
+		if (many[i][PAGES(1)] != (zeros ? (char)i : 'm'))
+			return 1;
+		if (zeros ? !pattern_zeros(many[i], PAGE) :
+			    !pattern_holds(many[i], PAGE, SEED, 0))
+			return 2;
+	}
+	return 0;
+}
+
+static int lives_with_many(void)
+{
+	int wrong = sees_many();
+
+	for (int i = 0; i < MANY && !wrong; i++)
+		many[i][PAGES(2)] = 'c';
+	if (!wrong && wmap_sync(many[0], PAGES(3), WMAP_SYNC_WAIT) != 0)
+		wrong = 3;
+	return wrong;
+}
+
+/* The child, when it has placed so many of its pieces. */
+static const unsigned placed[] = { 1, 64, 65, 128, 129, 149 };
+
+START_TEST(before_the_child_has_all_its_pieces)
+{
+	int fd = file_with(SEED, PAGES(3));
+	pid_t child;
+
+	hook_child(kill_both, SYS_madvise, placed[_i]);
+	begin();
+	map_many(fd);
+	child = fork();
+	if (!child)
+		_exit(lives_with_many());
+	ck_assert_int_eq(status_of(child), 0);
+	for (int i = 0; i < MANY; i++)
+		ck_assert_int_eq(many[i][PAGES(2)], 'c');
+	ck_assert_int_eq(wmap_unmap(many[0], PAGES(3)), 0);
+	ck_assert(file_has(fd, PAGES(2), "c", 1));
+}
+END_TEST
+
 /* ---- A guard that has nothing --------------------------------------------------------- */
 
 /* The uffd and the connection take two of three; what the guard is given does not
@@ -296,6 +374,8 @@ int main(void)
 	tcase_add_test(facts, before_the_child_has_attached);
 	tcase_add_test(facts, before_that_is_heard);
 	tcase_add_test(facts, while_the_child_is_away);
+	tcase_add_loop_test(facts, before_the_child_has_all_its_pieces, 0,
+			    COUNT(placed));
 	tcase_add_test(facts, who_has_no_room_for_it_does_not_wait_for_a_guard);
 	return facts_run(facts);
 }
