@@ -428,12 +428,16 @@ bool fill_room(struct pager *pager, struct share *share, uint64_t count,
 	       budget_take(pager, share, size, size, ahead);
 }
 
-/* Will there be room for it by itself? */
-static bool hopes(const struct fill *fill)
+/* With whom it waits for memory; NULL: none will come back by itself. Who has no hope
+   in its share may have it in the budget of all. */
+static struct list *find_hope(const struct fill *fill)
 {
-	const struct share *full = share_full(fill->share, fill->count, false);
+	struct pager *pager = fill->pager;
+	struct share *full = share_full(fill->share, fill->count, false);
 
-	return full ? share_hopes(full) : budget_hopes(fill->pager);
+	if (full && share_hopes(full))
+		return &full->hungry;
+	return budget_hopes(pager) ? &pager->hungry : NULL;
 }
 
 /* May it take its memory? If somebody waits, and none will come back: in any
@@ -624,18 +628,18 @@ struct fill *fill_create(struct object *object, struct mapping *mapping,
 void fill_go(struct fill *fill)
 {
 	struct pager *pager = fill->pager;
-	struct share *full = share_full(fill->share, fill->count, false);
-	struct list *hungry = full ? &full->hungry : &pager->hungry;
+	struct list *hungry = find_hope(fill);
 
-	if ((!is_waited_for(hungry) || !hopes(fill)) && begin(fill, false))
+	if (!(hungry && is_waited_for(hungry)) && begin(fill, false))
 		return;
-	if (hopes(fill)) {
-		list_add(hungry, &fill->waiting);
-		loop_timer_start(pager->loop, &fill->io.deadline,
-				 time_now() + fill->deadline);
+	hungry = find_hope(fill);
+	if (!hungry) {
+		give_up(fill, -ENOMEM);
 		return;
 	}
-	give_up(fill, -ENOMEM);
+	list_add(hungry, &fill->waiting);
+	loop_timer_start(pager->loop, &fill->io.deadline,
+			 time_now() + fill->deadline);
 }
 
 void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,

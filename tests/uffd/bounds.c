@@ -2,6 +2,7 @@
 /* A mapping's own budget: its pages go, and no others */
 #include "support.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -329,6 +330,50 @@ START_TEST(private_pages_that_come_back_are_within_it)
 }
 END_TEST
 
+static char *slowly;
+
+static void *store_everywhere(void *unused)
+{
+	for (size_t i = 0; i < LARGE / PAGE; i++)
+		slowly[PAGES(i)] = 1;
+	return unused;
+}
+
+static void *load_one(void *at)
+{
+	return (void *)(uintptr_t) * (volatile unsigned char *)at;
+}
+
+/* What it has cannot go, ever; what others have will, when it has been written. */
+START_TEST(who_is_full_for_good_waits_for_others)
+{
+	int fd = file_with(SEED, LARGE);
+	struct wmap_store *slow = wmap_store_slow(
+		wmap_store_file(file_sparse(LARGE), 0), 0, WMAP_DELAY_FOREVER);
+	pthread_t storing, loading;
+	void *byte;
+	char *at;
+
+	setenv("WMAP_SWAP", "", 1);
+	ck_assert_int_eq(wmap_memory_set(MIB), 0);
+	at = map_bounded(fd, READ_WRITE, WMAP_PRIVATE, WMAP_MEMORY_MIN, 0);
+	for (size_t i = 0; i < WMAP_MEMORY_MIN / PAGE; i++)
+		at[PAGES(i)] = 1;
+	slowly = memory_map_store(LARGE, READ_WRITE, WMAP_SHARED, slow, 0);
+	ck_assert(!pthread_create(&storing, NULL, store_everywhere, NULL));
+	process_sleep_ms(300); /* until it waits */
+	ck_assert(!pthread_create(&loading, NULL, load_one,
+				  at + PAGES(LARGE / PAGE - 1)));
+	process_sleep_ms(300); /* until it does, too */
+	ck_assert_int_eq(wmap_store_delay(slow, 0, 0), 0);
+	ck_assert(!pthread_join(loading, &byte));
+	ck_assert(!pthread_join(storing, NULL));
+	ck_assert(pattern_holds(at + LARGE - PAGE, PAGE, SEED, LARGE - PAGE));
+	ck_assert_uint_eq((uintptr_t)byte,
+			  *(unsigned char *)(at + LARGE - PAGE));
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("bounds", 60);
@@ -346,5 +391,6 @@ int main(void)
 	tcase_add_test(facts, the_smallest_serves_sixteen_threads);
 	tcase_add_loop_test(facts, private_pages_that_come_back_are_within_it,
 			    0, 2);
+	tcase_add_test(facts, who_is_full_for_good_waits_for_others);
 	return facts_run(facts);
 }
