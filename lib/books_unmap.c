@@ -21,7 +21,7 @@ struct unmapping {
 
 #define ROUNDS 8 /* at most: other mappings may go on storing for ever */
 
-#define TAKE_UP_AFTER 100000000ull /* ns: a disk may have gone silent */
+#define TAKE_UP_AFTER 100000000ull /* ns: there may be memory meanwhile */
 
 void books_put_off(struct message *message)
 {

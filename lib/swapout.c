@@ -374,12 +374,22 @@ static bool make_room(struct object *object, const struct mapping *mapping)
 	return true;
 }
 
+/* Is a write of it on its way whose deadline has not passed? */
+static bool is_being_written(const struct object *object)
+{
+	list_for_each(leaving, &object->leavings, const struct leaving,
+		      of_object)
+		if (leaving->writing && !leaving->io.late)
+			return true;
+	return false;
+}
+
 bool swapout_must_stay(struct object *object)
 {
 	const struct mapping *mapping = object_mapping(object);
 
 	return mapping && !make_room(object, mapping) &&
-	       !swapout_is_silent(object->pager);
+	       is_being_written(object);
 }
 
 int swapout_return(struct object *object)

@@ -123,7 +123,8 @@ void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
 		    const struct fault *fault);
 
 /* What is being written would come back as a copy beside that. Is there no room
-   for it, but will be when a write has ended? Makes room, if it can. */
+   for it, but will be when a write has ended, at the latest by its deadline? Makes
+   room, if it can. */
 bool swapout_must_stay(struct object *object);
 
 /* All that is LEAVING comes back; -ENOMEM: some is not. */

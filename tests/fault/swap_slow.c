@@ -91,8 +91,7 @@ static const char *const ways[] = { "/var/tmp", "/var/tmp:lz4" };
 #define LONG  "3600000"
 #define SHORT "1000"
 
-static const char *others;
-static char *more;
+static char *others, *more;
 
 static char *map_kind(int i, size_t length)
 {
@@ -235,6 +234,54 @@ START_TEST(what_is_cut_during_a_write_has_room)
 	memory_store(at, SPAN / PAGE, 'b');
 	ends_well(at);
 	ck_assert_uint_le(memory_stats().memory_peak, BUDGET);
+}
+END_TEST
+
+static void *cut_half(void *at)
+{
+	return (void *)(intptr_t)wmap_protect((char *)at + SPAN / 2, PAGE,
+					      PROT_READ);
+}
+
+/* There is no room for more, and nothing that could go. */
+static char *begin_without_room(int i, const char *deadline_ms)
+{
+	char *at = begin_writing(i, deadline_ms);
+
+	ck_assert_int_eq(wmap_memory_set(WMAP_MEMORY_MIN), 0);
+	ck_assert_int_eq(wmap_advise(others, OTHERS, WMAP_ADVICE_DONTNEED), 0);
+	return at;
+}
+
+START_TEST(what_is_cut_during_a_silent_write_waits_for_room)
+{
+	char *at = begin_without_room(_i, LONG);
+	uint64_t before = memory_stats().memory;
+	pthread_t cutter;
+	void *result;
+
+	process_sleep_ms(300);
+	ck_assert(!pthread_create(&cutter, NULL, cut_half, at));
+	process_sleep_ms(300);
+	ck_assert_uint_le(memory_stats().memory_peak, before);
+	disk_delay(0, 0);
+	ck_assert(!pthread_join(cutter, &result));
+	ck_assert_ptr_null(result);
+	ck_assert_uint_le(memory_stats().memory_peak, before);
+	ck_assert(all_are(at, 'a'));
+}
+END_TEST
+
+START_TEST(what_is_cut_waits_for_a_silent_write_no_longer_than_its_deadline)
+{
+	char *at = begin_without_room(_i, SHORT);
+
+	ck_assert_ptr_null(cut_half(at));
+	ck_assert(all_are(at, 'a'));
+	ck_assert_int_eq(wmap_protect(at + SPAN / 2, PAGE, READ_WRITE), 0);
+	ck_assert_int_eq(wmap_memory_set(BUDGET), 0);
+	memory_store(at, SPAN / PAGE, 'b');
+	ends_well(at);
 }
 END_TEST
 
@@ -439,6 +486,13 @@ int main(void)
 	tcase_add_loop_test(facts, what_goes_during_a_write_is_gone, 0, KINDS);
 	tcase_add_loop_test(facts, who_unmaps_waits_for_no_write, 0, KINDS);
 	tcase_add_loop_test(facts, what_is_cut_during_a_write_has_room, 0, ALL);
+	tcase_add_loop_test(facts,
+			    what_is_cut_during_a_silent_write_waits_for_room, 0,
+			    ALL);
+	tcase_add_loop_test(
+		facts,
+		what_is_cut_waits_for_a_silent_write_no_longer_than_its_deadline,
+		0, ALL);
 	tcase_add_loop_test(
 		facts, a_silent_write_is_an_error_and_the_page_stays, 0, ALL);
 	tcase_add_loop_test(
