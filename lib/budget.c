@@ -199,6 +199,25 @@ bool budget_hopes(const struct pager *pager)
 	       evict_hopes(pager);
 }
 
+struct list *budget_hungry(struct pager *pager, struct share *full)
+{
+	if (full && share_hopes(full))
+		return &full->hungry;
+	return budget_hopes(pager) ? &pager->hungry : NULL;
+}
+
+enum room budget_room(struct pager *pager, struct share *share, uint64_t pages,
+		      uint64_t bytes, size_t buffer)
+{
+	struct share *full = share_take(pager, share, pages, false);
+	bool waits = full && share_hopes(full);
+
+	if (!waits &&
+	    (!bytes || budget_take(pager, share, bytes, buffer, false)))
+		return ROOM;
+	return budget_hungry(pager, full) ? ROOM_LATER : NO_ROOM;
+}
+
 uint64_t budget_most(void)
 {
 	struct sysinfo info;

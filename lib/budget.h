@@ -8,6 +8,11 @@
  * never exceeds the limit; what is on its way is counted from the moment its
  * read begins. Without a limit nothing is kept but two sums.
  *
+ * Invariant: what is used, without the buffers of what is being written, does not
+ * grow above budget_limit(), and they fit beside that; so what was above a limit
+ * when it was lowered only falls. But for what somebody sleeps for where no memory
+ * will come back, or none has by his deadline; and before a fork.
+ *
  * With one, the pages of objects that have a store are kept in windows of 512
  * neighbours (2 MiB), each of one payer (share.h), and the windows in two queues
  * of his (window.h).
@@ -80,6 +85,24 @@ uint64_t budget_used(const struct pager *pager);
 bool budget_take(struct pager *pager, struct share *share, uint64_t bytes,
 		 size_t buffer, bool ahead);
 
+enum room {
+	ROOM,
+	ROOM_LATER, /* memory comes back by itself: wait for it */
+	NO_ROOM,    /* none will */
+};
+
+/*
+ * The same for somebody who sleeps: may @share have @pages more, which take @bytes
+ * that are not counted yet? Who is full, and has no hope of his own, may have the
+ * memory of others: a page that somebody sleeps for is worth more than his bound.
+ */
+enum room budget_room(struct pager *pager, struct share *share, uint64_t pages,
+		      uint64_t bytes, size_t buffer);
+
+/* Where a fill waits, if it finds no room as its share or the whole of that is full
+   (NULL: neither); NULL: none will come. */
+struct list *budget_hungry(struct pager *pager, struct share *full);
+
 /* The buffer for which budget_take had room, as it had for the pages that it will
    bring; NULL: no memory, now, or the object's store has its part of them. */
 void *budget_read_begin(struct object *object, size_t size);
@@ -103,7 +126,8 @@ uint64_t budget_write_most(const struct pager *pager);
 uint64_t budget_limit(const struct pager *pager);
 uint64_t budget_load(const struct pager *pager);
 
-/* Will memory come back by itself: reads that end, pages that are written? */
+/* Will memory come back by itself to all: reads that end, pages that are
+   written? */
 bool budget_hopes(const struct pager *pager);
 
 /* Change the limit. -EINVAL: too small. Evicts in the background. */

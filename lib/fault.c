@@ -35,26 +35,13 @@ void faults_release(struct mapping *mapping)
 
 /* ---- Zeros ---------------------------------------------------------------------*/
 
-enum room { ROOM, ROOM_LATER, NO_ROOM };
-
-static enum room take_room(struct pager *pager, struct share *share,
-			   uint64_t count)
-{
-	const struct share *full = share_take(pager, share, count, false);
-
-	if (full && share_hopes(full))
-		return ROOM_LATER;
-	if (budget_take(pager, share, count << PAGE_SHIFT, 0, false))
-		return ROOM;
-	return budget_hopes(pager) ? ROOM_LATER : NO_ROOM;
-}
-
 /* Is there room? If not now, it waits. */
 static bool must_wait(struct pager *pager, struct mapping *mapping,
 		      uint64_t count, const struct fault *fault,
 		      enum room *room)
 {
-	*room = take_room(pager, mapping_share(mapping), count);
+	*room = budget_room(pager, mapping_share(mapping), count,
+			    count << PAGE_SHIFT, 0);
 	if (*room != ROOM_LATER ||
 	    time_now() - fault->since >= mapping->deadline)
 		return false;

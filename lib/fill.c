@@ -428,43 +428,21 @@ bool fill_room(struct pager *pager, struct share *share, uint64_t count,
 	       budget_take(pager, share, size, size, ahead);
 }
 
-/* With whom it waits for memory; NULL: none will come back by itself. Who has no hope
-   in its share may have it in the budget of all. */
+/* With whom it waits for memory; NULL: none will come back by itself. */
 static struct list *find_hope(const struct fill *fill)
 {
-	struct pager *pager = fill->pager;
 	struct share *full = share_full(fill->share, fill->count, false);
 
-	if (full && share_hopes(full))
-		return &full->hungry;
-	return budget_hopes(pager) ? &pager->hungry : NULL;
+	return budget_hungry(fill->pager, full);
 }
 
-/* May it take its memory? If somebody waits, and none will come back: in any
-   case. */
-static bool take_room(struct fill *fill, bool guess)
-{
-	struct pager *pager = fill->pager;
-	bool ahead = fill->prefetch || fill->ahead;
-	struct share *full = share_take(pager, fill->share, fill->count, ahead);
-	uint64_t size = fill->count << PAGE_SHIFT;
-
-	if (full && (guess || share_hopes(full)))
-		return false;
-	return budget_take(pager, fill->share, size, size, ahead) ||
-	       !(guess || budget_hopes(pager));
-}
-
-/* False: there is no buffer for it now, or no memory. */
-static bool begin(struct fill *fill, bool guess)
+/* There is room for it. False: there is no buffer, now. */
+static bool begin(struct fill *fill)
 {
 	struct pager *pager = fill->pager;
 	size_t size = fill->count << PAGE_SHIFT;
-	void *buffer;
+	void *buffer = budget_read_begin(fill->object, size);
 
-	if (!take_room(fill, guess))
-		return false;
-	buffer = budget_read_begin(fill->object, size);
 	if (!buffer)
 		return false;
 	fill->coming = fill->count;
@@ -479,6 +457,17 @@ static bool begin(struct fill *fill, bool guess)
 	io_start(&fill->io, pager->loop, object_source(fill->object),
 		 fill->deadline);
 	return true;
+}
+
+/* The same for what somebody waits for; or there is no room, but will be. If none
+   will it takes its memory in any case. */
+static bool begin_waited_for(struct fill *fill)
+{
+	uint64_t size = fill->count << PAGE_SHIFT;
+
+	return budget_room(fill->pager, fill->share, fill->count, size, size) !=
+		       ROOM_LATER &&
+	       begin(fill);
 }
 
 /* Zeros need no reading: their faults begin again. */
@@ -505,7 +494,7 @@ static void feed(struct list *hungry)
 	list_for_each(fill, hungry, struct fill, waiting) {
 		if (is_greedy(fill))
 			continue;
-		if (!begin(fill, false))
+		if (!begin_waited_for(fill))
 			return;
 		list_del(&fill->waiting);
 	}
@@ -570,7 +559,8 @@ static bool claim(struct object *object, uint64_t first, uint64_t count)
 
 bool fill_try(struct fill *fill)
 {
-	if (begin(fill, true)) {
+	if (fill_room(fill->pager, fill->share, fill->count, true) &&
+	    begin(fill)) {
 		follow_ahead(&fill->pager->follow, fill->count);
 		return true;
 	}
@@ -630,7 +620,7 @@ void fill_go(struct fill *fill)
 	struct pager *pager = fill->pager;
 	struct list *hungry = find_hope(fill);
 
-	if (!(hungry && is_waited_for(hungry)) && begin(fill, false))
+	if (!(hungry && is_waited_for(hungry)) && begin_waited_for(fill))
 		return;
 	hungry = find_hope(fill);
 	if (!hungry) {

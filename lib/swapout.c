@@ -311,12 +311,7 @@ static int put_back(struct leaving *leaving, struct mapping *mapping,
    unless it is copied; but not as its payer's. */
 static bool must_wait(struct pager *pager, struct share *share, bool copies)
 {
-	const struct share *full = share_take(pager, share, 1, false);
-
-	if (full && share_hopes(full))
-		return true;
-	return copies && !budget_take(pager, share, PAGE, 0, false) &&
-	       budget_hopes(pager);
+	return budget_room(pager, share, 1, copies ? PAGE : 0, 0) == ROOM_LATER;
 }
 
 void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
