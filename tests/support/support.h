@@ -195,6 +195,37 @@ void wmapd_start(void);
 /* Find it again: a successor. */
 void wmapd_find(void);
 
+/* ---- fuse.c: file systems of our own, with one file each ----------------- */
+
+#define FUSE_LENGTH  PAGES(16)
+#define FUSE_HELD    'a' /* writes of it are held back */
+#define FUSE_PLACE   "/mnt"
+#define FUSE_UNHEARD 256
+
+/* In memory that is shared with the process that serves it: who ends waits for his
+   files. Above the line it is that one's, until it has nothing to do. */
+struct fuse {
+	int fd;
+	char bytes[FUSE_LENGTH];
+	struct fuse_write {
+		uint64_t unique, offset;
+		uint32_t size;
+	} held[64]; /* writes that have not landed */
+	atomic_uint n_held;
+	atomic_uint n_unheard;
+	/* ---- */
+	atomic_bool let_go;    /* none is held any more */
+	atomic_bool silent;    /* nothing is answered, then or later */
+	_Atomic uint64_t deaf; /* 1 << FUSE_…: answered when this is 0 */
+};
+
+/* Have mounts of our own; false: we may not, or there is no FUSE. */
+bool fuse_place(void);
+
+/* Mount and serve one; its file. */
+struct fuse *fuse_serve(unsigned number);
+int fuse_open(unsigned number, int flags);
+
 /* ---- array.c: a store that answers when the test says so ----------------- */
 
 #define ARRAY_LENGTH PAGES(16)
