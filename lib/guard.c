@@ -160,6 +160,12 @@ struct heard {
 	unsigned n_fds;
 };
 
+static void let_go(struct heard *heard)
+{
+	while (heard->n_fds)
+		sys_call(SYS_close, heard->fds[--heard->n_fds]);
+}
+
 /* The next packet; -ENOTCONN: there will be none. */
 static int hear(int fd, struct heard *heard)
 {
@@ -171,18 +177,14 @@ static int hear(int fd, struct heard *heard)
 			 sizeof(heard->ranges), heard->fds, &heard->n_fds, NULL,
 			 0);
 	heard->n_ranges = 0;
-	if (n == -EMSGSIZE) /* there is no room for its descriptors */
+	if (n == -EMSGSIZE) { /* there is no room for its descriptors */
+		let_go(heard);
 		return 0;
+	}
 	if (n < least || heard->reply.magic != WIRE_MAGIC)
 		return -ENOTCONN;
 	heard->n_ranges = (size_t)(n - least) / sizeof(*heard->ranges);
 	return 0;
-}
-
-static void let_go(struct heard *heard)
-{
-	while (heard->n_fds)
-		sys_call(SYS_close, heard->fds[--heard->n_fds]);
 }
 
 /* ---- What wmapd says unasked ------------------------------------------------------- */

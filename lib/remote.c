@@ -126,6 +126,8 @@ static int hear(int fd, struct exchange *exchange, int flags)
 			break;
 		lock_signals_let_end();
 	}
+	if (n == -EMSGSIZE)
+		close_got(exchange);
 	if (n < 0)
 		return n == -EAGAIN || n == -EMSGSIZE ? n : -ENOTCONN;
 	if (n < (int)sizeof(*reply) || reply->magic != WIRE_MAGIC) {

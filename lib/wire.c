@@ -524,12 +524,6 @@ int wire_send(int socket, const void *head, size_t head_size, const void *bytes,
 	return n < 0 ? (int)n : 0;
 }
 
-static void close_all(const int *fds, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		sys_call(SYS_close, fds[i]);
-}
-
 /* The descriptors of a packet; those that there is no room for are closed. */
 static unsigned take_fds(struct msghdr *packet, int *fds, unsigned room,
 			 int *pid)
@@ -580,9 +574,5 @@ int wire_receive(int socket, void *head, size_t head_size, void *bytes,
 	if (n < 0)
 		return (int)n;
 	*n_fds = take_fds(&packet, fds, room, pid);
-	if (!(packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
-		return (int)n;
-	close_all(fds, *n_fds);
-	*n_fds = 0;
-	return -EMSGSIZE;
+	return packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE : (int)n;
 }

@@ -205,7 +205,7 @@ void wire_answer(const struct message *message, struct wire_reply *reply);
 /*
  * One packet, with descriptors. Signals may interrupt, packets come whole.
  * wire_receive: bytes, 0 at the end, or a negative errno (-EMSGSIZE: longer than
- * @size; what came with it is closed). *@n_fds: room, and then how many came.
+ * @size, or more descriptors). *@n_fds: room, and then how many came, in any case.
  * *@pid (unless NULL): the sender, if the socket has SO_PASSCRED.
  */
 int wire_send(int socket, const void *head, size_t head_size, const void *bytes,

@@ -42,10 +42,10 @@ static int ask(const struct sockaddr_un *address, socklen_t size, unsigned kind)
 		n = wire_receive(fd, &reply, sizeof(reply), NULL, 0, fds,
 				 &n_fds, NULL, 0);
 	close(fd);
-	if (n < 0)
-		return n;
 	while (n_fds)
 		close(fds[--n_fds]);
+	if (n < 0)
+		return n;
 	return n < (int)sizeof(reply) ? -ECONNRESET : (int)reply.result;
 }
 
