@@ -49,6 +49,7 @@
 #include "daemon.h"
 #include "deaths.h"
 #include "detach.h"
+#include "elsewhere.h"
 #include "keeper.h"
 #include "kept.h"
 #include "notify.h"
@@ -225,7 +226,7 @@ static void tell(struct keeper *keeper, char *text, int fd)
 	if (said.store && name_is_good(name))
 		store(keeper, name, fd);
 	else if (fd >= 0)
-		close(fd);
+		elsewhere_close(fd, ELSEWHERE_NOBODY);
 }
 
 /* Its queue is in order, so strangers who go on sending cannot hold it up. */
@@ -239,7 +240,7 @@ static void drain(struct keeper *keeper)
 		if (keeper->pidfd >= 0 && datagram.sender == keeper->pid)
 			tell(keeper, datagram.text, datagram.fd);
 		else if (datagram.fd >= 0)
-			close(datagram.fd);
+			elsewhere_close(datagram.fd, ELSEWHERE_NOBODY);
 	}
 }
 
@@ -529,6 +530,7 @@ struct keeper *keeper_create(const char *wmapd, const char *name, bool quiet)
 		say("%s", strerror(errno));
 		return NULL;
 	}
+	elsewhere_open(); /* the files of clients are among what it keeps */
 	keeper->notify_fd = keeper->pidfd = -1;
 	keeper->owner = getpid();
 	keeper->state = IDLE;

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "elsewhere.h"
 #include "kept.h"
 
 #define NAMES_MAX (128 * 1024 - sizeof("LISTEN_FDNAMES="))
@@ -65,7 +66,7 @@ bool kept_add(struct kept *kept, const char *name, int fd)
 	if (!copy) {
 		int error = errno;
 
-		close(fd);
+		elsewhere_close(fd, ELSEWHERE_NOBODY);
 		errno = error;
 		return false;
 	}
@@ -80,7 +81,7 @@ void kept_remove_at(struct kept *kept, size_t i)
 
 	kept->names -= strlen(gone->name) + 1;
 	free(gone->name);
-	close(gone->fd);
+	elsewhere_close(gone->fd, ELSEWHERE_NOBODY);
 	kept->n--;
 	memmove(gone, gone + 1, (kept->n - i) * sizeof(*gone));
 }

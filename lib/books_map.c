@@ -39,15 +39,33 @@ static struct object *find_store(struct pager *pager,
 	return NULL;
 }
 
-/* The store of a message's file; takes the descriptor over, also on failure. */
-static int open_file(const struct message *message, struct wmap_store **store)
+static void close_file(const struct message *message)
 {
-	int error = store_file_create(message->map.file, message->map.writable,
-				      message->map.flags & WMAP_DIRECT,
-				      message->map.name, store);
+	store_file_close(message->map.file);
+	if (message->map.direct)
+		store_file_close(message->map.direct);
+}
 
+/* The store of a message's file; takes the descriptors over, also on failure. */
+static int open_file(struct message *message, struct wmap_store **store)
+{
+	bool wanted = message->map.flags & WMAP_DIRECT;
+	int *direct = &message->map.direct, error = 0;
+
+	if (wanted && !*direct)
+		*direct = store_file_open_direct(message->map.file,
+						 message->map.writable);
+	if (wanted && *direct < 0)
+		error = *direct;
+	if (!error)
+		error = store_file_create(message->map.file,
+					  wanted ? *direct : -1,
+					  message->map.writable,
+					  message->map.name, store);
 	if (error)
-		store_file_close(message->map.file);
+		close_file(message);
+	else if (!wanted && *direct > 0)
+		store_file_set_thrifty(*store, *direct);
 	return error;
 }
 
@@ -64,8 +82,7 @@ void books_file_known(struct pager *pager, struct object *object, uint64_t dev,
 					  memory_order_relaxed);
 }
 
-static int object_of_new_file(struct pager *pager,
-			      const struct message *message,
+static int object_of_new_file(struct pager *pager, struct message *message,
 			      struct object **result)
 {
 	struct wmap_store *store;
@@ -103,7 +120,7 @@ static struct object *revive(struct object *object)
 }
 
 /* A file that was open for reading is now open for writing too. */
-static int make_writable(struct object *object, const struct message *message)
+static int make_writable(struct object *object, struct message *message)
 {
 	struct wmap_store *store;
 	int error = open_file(message, &store);
@@ -126,7 +143,7 @@ static struct object *find_object(struct pager *pager,
 				    NULL;
 }
 
-static int object_of_file(struct pager *pager, const struct message *message,
+static int object_of_file(struct pager *pager, struct message *message,
 			  struct object **result)
 {
 	struct object *object =
@@ -138,7 +155,7 @@ static int object_of_file(struct pager *pager, const struct message *message,
 	if (message->map.writable && !object->store->writable)
 		error = make_writable(object, message);
 	else
-		store_file_close(message->map.file);
+		close_file(message);
 	if (!error)
 		*result = revive(object);
 	return error;
@@ -160,7 +177,7 @@ static int object_of_store(struct pager *pager, struct wmap_store *store,
 	return error;
 }
 
-static int object_of(struct pager *pager, const struct message *message,
+static int object_of(struct pager *pager, struct message *message,
 		     struct object **result)
 {
 	bool plain = message->map.flags & WMAP_PRIVATE;
@@ -329,7 +346,7 @@ static int check_quota(const struct message *message)
 	    (account->n_objects < account->objects_max &&
 	     message->space->n_made < account->objects_max / 4 * 3))
 		return 0;
-	store_file_close(message->map.file);
+	close_file(message);
 	return -EMFILE;
 }
 

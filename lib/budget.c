@@ -331,7 +331,7 @@ static void begin_counting(struct object *object)
 			window_add(object, page.index,
 				   share_of_page(object, page.index));
 	if (object->store)
-		store_file_thrifty(object->store);
+		store_file_thrifty(object->store, object->pager->loop);
 }
 
 void budget_adopt(struct pager *pager, struct object *object,

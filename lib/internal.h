@@ -21,6 +21,7 @@
  *                    descriptors are ours
  *   pages            the sparse table of page states; histogram
  *   loop             posts from any thread, timers, watches, transfers
+ *   elsewhere        what may wait for the server of a file
  *   io, store/       one transfer of a store, with its deadline; the stores
  *   object           the bytes in memory (a memfd) and the state of each page
  *   space            mappings by address, the uffd, what is done to their pages

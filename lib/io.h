@@ -77,11 +77,14 @@ int64_t store_length(struct wmap_store *store);
 
 /*
  * A file store over @fd, which it takes over (closes at its end, not on
- * failure). @writable: open for writing. @name: for information; NULL: the
- * path that /proc tells. -EINVAL: @direct, and its file system has no O_DIRECT.
+ * failure), and @direct, likewise, the same file with O_DIRECT, or -1. @writable:
+ * open for writing. @name: for information; NULL: the path that /proc tells.
  */
-int store_file_create(int fd, bool writable, bool direct, const char *name,
+int store_file_create(int fd, int direct, bool writable, const char *name,
 		      struct wmap_store **store);
+
+/* The file of @fd, opened with O_DIRECT; -EINVAL: its file system has none. */
+int store_file_open_direct(int fd, bool writable);
 
 /*
  * Make sure that no other process's pager writes back to a file store's file,
@@ -123,9 +126,14 @@ int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,
 
 /*
  * From now on, if it is a file store, what is not in the page cache already is
- * read and written past it, where the file system can: memory is short.
+ * read and written past it, where the file system can: memory is short. That
+ * begins in a later turn of @loop, unless NULL, if the file has to be opened
+ * elsewhere.
  */
-void store_file_thrifty(struct wmap_store *store);
+void store_file_thrifty(struct wmap_store *store, struct loop *loop);
+
+/* At once, by a descriptor with O_DIRECT, which is taken over, or an error. */
+void store_file_set_thrifty(struct wmap_store *store, int direct);
 
 /*
  * A descriptor of our own for the file behind @fd: reopened through /proc, so

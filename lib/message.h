@@ -78,6 +78,10 @@ struct message {
 			struct wmap_store *store; /* in, or NULL */
 			int file;	   /* in: a descriptor that the pager
 					      takes over, or -1 */
+			int direct;	   /* in: with O_DIRECT, likewise; an
+					      error of opening it; 0: not
+					      tried; without WMAP_DIRECT for
+					      who must be thrifty */
 			bool writable;	   /* in: open for writing */
 			uint64_t dev, ino; /* in: of the file */
 			const char *name;  /* in: of the file */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "elsewhere.h"
 #include "mem.h"
 #include "pager.h"
 #include "replay.h"
@@ -130,7 +131,7 @@ static bool find_file(const struct replay *replay, struct wmap_store *store,
 	int fd = store_file_descriptor(store);
 	struct stat stat;
 
-	if (fd < 0 || sys_call(SYS_fstat, fd, &stat) != 0)
+	if (fd < 0 || elsewhere_stat(fd, &stat) != 0)
 		return false;
 	for (size_t i = 0; i < recording->n_files; i++)
 		if (is_file(fd, &stat, &recording->files[i])) {

@@ -58,9 +58,10 @@ static int find_file(struct server *server, int fd, struct stat *stat,
 		     bool *writable)
 {
 	int flags = fcntl(fd, F_GETFL);
+	int error = flags < 0 ? -errno : elsewhere_stat(fd, stat);
 
-	if (flags < 0 || fstat(fd, stat) != 0)
-		return -errno;
+	if (error)
+		return error;
 	if (!S_ISREG(stat->st_mode) || flags & (O_PATH | O_APPEND) ||
 	    (flags & O_ACCMODE) == O_WRONLY)
 		return -EACCES;
@@ -78,9 +79,9 @@ static int open_store(struct server *server, int file, struct stat *stat,
 	int error = find_file(server, file, stat, &writable);
 
 	if (!error)
-		error = store_file_create(file, writable, false, NULL, store);
+		error = store_file_create(file, -1, writable, NULL, store);
 	if (error)
-		close(file);
+		store_file_close(file);
 	return error;
 }
 
@@ -119,8 +120,7 @@ static int adopt_object(struct session *session, uint64_t number,
 
 	if (!adopted) {
 		close(fds[0]);
-		if (file >= 0)
-			close(file);
+		store_file_close(file);
 		return error;
 	}
 	error = create_object(session->server, fds[0], file, &adopted->object);
@@ -144,13 +144,13 @@ int session_adopt_object(struct session *session, uint64_t number, int *fds,
 	int error;
 
 	if (session && session->embryo && !session->space->foreign &&
-	    request_is_memory(fds[0])) {
+	    request_is_memory(fds[0]) && !elsewhere_server(fds[1])) {
 		error = adopt_object(session, number, fds, n_fds);
 		close(fds[1]);
 		return error;
 	}
 	for (unsigned i = 0; i < n_fds; i++)
-		close(fds[i]);
+		store_file_close(fds[i]);
 	return -EPERM;
 }
 
@@ -275,7 +275,8 @@ int session_adopt_mapping(struct session *session,
 	struct object *object = NULL;
 	int error = -EPERM;
 
-	if (session && session->embryo && !session->space->foreign)
+	if (session && session->embryo && !session->space->foreign &&
+	    !elsewhere_server(touched))
 		mapping = mem_alloc(sizeof(*mapping));
 	if (mapping && number)
 		object = find(session, number);
@@ -290,6 +291,6 @@ int session_adopt_mapping(struct session *session,
 	}
 	if (error)
 		mem_free(mapping, sizeof(*mapping));
-	close(touched);
+	store_file_close(touched);
 	return error;
 }

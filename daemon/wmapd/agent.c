@@ -126,7 +126,7 @@ static void hide(struct space *space, uint64_t address, uint64_t length)
 
 /* A page map, of whichever process. No other file of /proc may be read: reading
    some waits for who opened it. */
-static bool is_pagemap(int fd)
+static int check_pagemap(struct look *look)
 {
 	static const char name[] = "/pagemap";
 	char path[32], link[128];
@@ -134,45 +134,68 @@ static bool is_pagemap(int fd)
 	struct stat stat;
 	ssize_t n;
 
-	if (fstatfs(fd, &statfs) || statfs.f_type != PROC_SUPER_MAGIC ||
-	    fstat(fd, &stat) || !S_ISREG(stat.st_mode))
-		return false;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fstatfs(look->fd, &statfs) || statfs.f_type != PROC_SUPER_MAGIC ||
+	    fstat(look->fd, &stat) || !S_ISREG(stat.st_mode))
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", look->fd);
 	n = readlink(path, link, sizeof(link));
 	return n >= (ssize_t)strlen(name) && n < (ssize_t)sizeof(link) &&
-	       !memcmp(link + n - strlen(name), name, strlen(name));
+			       !memcmp(link + n - strlen(name), name,
+				       strlen(name)) ?
+		       0 :
+		       -EINVAL;
 }
 
-/* Who brings none does not say what is used. */
-static void take_pagemap(struct space *space, int fd)
+/* The agent of this connection, if it has been asked. */
+static struct agent *asked(const struct conn *conn)
 {
-	if (space->pagemap < 0 && fd >= 0 && is_pagemap(fd)) {
-		space->pagemap = fd;
-		return;
-	}
-	if (fd >= 0)
-		close(fd);
-	if (space->pagemap < 0)
-		space->hide = NULL;
+	struct agent *agent = conn->session ? conn->session->agent : NULL;
+
+	return agent && agent->conn == conn && agent->asked ? agent : NULL;
+}
+
+/* Who brings no page map does not say what is used. */
+static void hidden(struct agent *agent)
+{
+	struct session *session = agent->session;
+
+	loop_timer_stop(&agent->timer);
+	agent->asked = session->agent_is_late = false;
+	session->space->hidden = agent->clock;
+	if (session->space->pagemap < 0)
+		session->space->hide = NULL;
+	if (agent->n)
+		ask(agent);
+}
+
+static void pagemap_is_known(struct conn *conn, const struct look *look)
+{
+	struct agent *agent = asked(conn);
+
+	if (agent && !look->error)
+		agent->session->space->pagemap = look->fd;
+	else if (!look->error)
+		close(look->fd);
+	if (agent)
+		hidden(agent);
+	conn_silent(conn);
 }
 
 void agent_has_hidden(struct conn *conn, uint64_t number, int pagemap)
 {
-	struct session *session = conn->session;
-	struct agent *agent = session ? session->agent : NULL;
+	struct agent *agent = asked(conn);
 
-	if (!agent || agent->conn != conn || !agent->asked ||
-	    agent->number != number) {
-		if (pagemap >= 0)
-			close(pagemap);
+	if (agent && agent->number != number)
+		agent = NULL;
+	if (agent && pagemap >= 0 && agent->session->space->pagemap < 0) {
+		looking_at(conn, pagemap, check_pagemap, false,
+			   pagemap_is_known);
 		return;
 	}
-	loop_timer_stop(&agent->timer);
-	agent->asked = session->agent_is_late = false;
-	session->space->hidden = agent->clock;
-	take_pagemap(session->space, pagemap);
-	if (agent->n)
-		ask(agent);
+	conn_drop(conn, &pagemap, 1);
+	if (agent)
+		hidden(agent);
+	conn_silent(conn);
 }
 
 /* ---- Coming and going ------------------------------------------------------------ */

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "elsewhere.h"
 #include "mem.h"
 #include "sys.h"
 #include "wmapd.h"
@@ -31,11 +32,23 @@ static void free_if_over(struct conn *conn)
 	mem_free(conn, sizeof(*conn));
 }
 
+/* With what it was sent and nobody has read, which the kernel lets go of. */
+static bool has_unread(const struct conn *conn)
+{
+	char byte;
+
+	return sys_call(SYS_recvfrom, conn->watch.fd, &byte, 1,
+			MSG_PEEK | MSG_DONTWAIT, NULL, NULL) > 0;
+}
+
 static void is_gone(struct watch *watch)
 {
 	struct conn *conn = container_of(watch, struct conn, watch);
 
-	sys_call(SYS_close, watch->fd);
+	if (has_unread(conn))
+		elsewhere_close(watch->fd, conn->uid);
+	else
+		sys_call(SYS_close, watch->fd);
 	conn->gone = true;
 	free_if_over(conn);
 }
@@ -48,7 +61,8 @@ void conn_close(struct conn *conn)
 	telling_forget(conn);
 	rescue_forget(conn);
 	loop_timer_stop(&conn->later);
-	conn->busy = conn->busy && !conn->put_off;
+	if (looking_forget(conn) || conn->put_off)
+		conn->busy = false;
 	loop_unwatch(conn->server->pager->loop, &conn->watch, is_gone);
 	if (conn->session)
 		session_leave(conn);
@@ -57,10 +71,11 @@ void conn_close(struct conn *conn)
 	list_del(&conn->link);
 }
 
-static void close_all(const int *fds, unsigned n)
+void conn_drop(const struct conn *conn, const int *fds, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		sys_call(SYS_close, fds[i]);
+		if (fds[i] >= 0)
+			elsewhere_close(fds[i], conn->uid);
 }
 
 /* Once a second at most: a log that is flooded is no help. */
@@ -106,6 +121,13 @@ static void handle(struct conn *conn, const struct wire_request *request,
 	request_handle(conn, request, fds, n_fds, pid);
 }
 
+void conn_later(struct conn *conn)
+{
+	conn->put_off = true;
+	loop_timer_start(conn->server->pager->loop, &conn->later,
+			 time_now() + LATER);
+}
+
 /* One request; false: there is none now. */
 static bool hear(struct conn *conn)
 {
@@ -118,20 +140,26 @@ static bool hear(struct conn *conn)
 
 	if (!look(conn))
 		return false;
+	if (elsewhere_waiting(conn->uid) > conn->server->descriptors / 8) {
+		conn->busy = true;
+		conn_later(conn);
+		return false;
+	}
 	n = wire_receive(conn->watch.fd, bytes, sizeof(bytes), NULL, 0, fds,
 			 &n_fds, &pid,
 			 MSG_DONTWAIT | (conn->kept ? MSG_PEEK : 0));
 	if (n == -EAGAIN)
 		return false;
-	if (n <= 0 || wire_parse(bytes, (size_t)n, n_fds, &request)) {
+	if (n <= 0 || wire_parse(bytes, (size_t)n, n_fds, &request) ||
+	    (conn->kept && n_fds && !request_may_stay(fds[0]))) {
 		if (n > 0 || n == -EMSGSIZE)
 			tell_of(conn);
-		close_all(fds, n_fds);
+		conn_drop(conn, fds, n_fds);
 		conn_close(conn);
 		return false;
 	}
 	if (request.flags & WIRE_AGAIN && request.id == conn->id) {
-		close_all(fds, n_fds);
+		conn_drop(conn, fds, n_fds);
 		conn->busy = true;
 		conn_silent(conn);
 		return true;
@@ -187,13 +215,6 @@ static void later(struct timer *timer)
 
 	conn->busy = conn->put_off = false;
 	go_on(conn);
-}
-
-void conn_later(struct conn *conn)
-{
-	conn->put_off = true;
-	loop_timer_start(conn->server->pager->loop, &conn->later,
-			 time_now() + LATER);
 }
 
 void conn_answer(struct conn *conn, struct wire_reply *reply, size_t size,

@@ -56,8 +56,9 @@ static int open_to_read(int fd)
 	return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-/* The object's file, with the rights of the session; or -1: it has none, or it
-   cannot be opened for reading alone. */
+/* The object's file, with the rights of the session, or, where opening it anew may
+   wait for its server, with ours: who has the guard is our own user. -1: it has
+   none, or it cannot be opened for reading alone. */
 static int file_for(const struct item *item)
 {
 	const struct wmap_store *store = item->object->store;
@@ -65,7 +66,7 @@ static int file_for(const struct item *item)
 
 	if (fd < 0)
 		return -1;
-	if (item->writes || !store->writable)
+	if (item->writes || !store->writable || elsewhere_server(fd))
 		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return open_to_read(fd);
 }
@@ -89,8 +90,7 @@ static int give(struct session *session, const struct item *item)
 	int error = say_to(session, WIRE_KEEP, item->id, item->writes, fds,
 			   1 + (fds[1] >= 0));
 
-	if (fds[1] >= 0)
-		close(fds[1]);
+	store_file_close(fds[1]);
 	return error;
 }
 

@@ -8,7 +8,6 @@
  */
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <linux/userfaultfd.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "../notify.h"
@@ -70,15 +68,6 @@ bool request_is_memory(int memfd)
 	return seals >= 0 && seals & F_SEAL_SHRINK;
 }
 
-/* What to map: a regular file that may be read, and can be written in the middle. */
-static int check_mappable(int flags)
-{
-	if (flags & (O_PATH | O_APPEND | O_DIRECT) ||
-	    (flags & O_ACCMODE) == O_WRONLY)
-		return -EACCES;
-	return 0;
-}
-
 /*
  * Who says that it writes may hold write-backs up, who says that it has written
  * has the file's bytes put over what others have stored. Who has truncated, by a
@@ -94,65 +83,6 @@ static int check_proof(const struct message *message, int flags)
 	if (message->kind == MESSAGE_FILE_LENGTH && !message->space->foreign)
 		return 0;
 	return -EACCES;
-}
-
-/* What is made up as it is read is no file to map, nor for mmap(2): reading it
-   may wait for a client, or do something. */
-static int check_kind(int fd)
-{
-	static const uint32_t made_up[] = {
-		PROC_SUPER_MAGIC,    SYSFS_MAGIC,      DEBUGFS_MAGIC,
-		TRACEFS_MAGIC,	     SECURITYFS_MAGIC, CGROUP_SUPER_MAGIC,
-		CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,     HUGETLBFS_MAGIC,
-		PSTOREFS_MAGIC,	     EFIVARFS_MAGIC,
-	};
-	struct statfs statfs;
-
-	if (fstatfs(fd, &statfs) != 0)
-		return -errno;
-	for (size_t i = 0; i < lengthof(made_up); i++)
-		if ((uint32_t)statfs.f_type == made_up[i])
-			return -ENODEV;
-	return 0;
-}
-
-/*
- * The client's descriptor is its own, too: by it the flags could be changed (to
- * O_APPEND or O_DIRECT) while others rely on them. The same file is opened anew,
- * with no more rights; where that cannot be, not even as root (a network), or
- * not any more, the client's has to do. *@fd stays on failure.
- */
-static int open_own(int *fd, int flags)
-{
-	char path[32];
-	int own;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", *fd);
-	/* O_NONBLOCK: a lease would have us wait for the client. */
-	own = open(path, (flags & (O_ACCMODE | O_DSYNC | O_SYNC)) | O_NONBLOCK |
-				 O_NOCTTY | O_CLOEXEC);
-	if (own < 0)
-		return errno == EACCES || errno == EPERM || errno == EROFS ?
-			       0 :
-			       -errno;
-	fcntl(own, F_SETFL, flags & (O_DSYNC | O_SYNC));
-	close(*fd);
-	*fd = own;
-	return 0;
-}
-
-int request_check_file(int *fd, struct stat *stat)
-{
-	int error, flags = fcntl(*fd, F_GETFL);
-
-	if (flags < 0 || fstat(*fd, stat) != 0)
-		return -errno;
-	if (!S_ISREG(stat->st_mode))
-		return -ENODEV;
-	error = check_mappable(flags);
-	if (!error)
-		error = check_kind(*fd);
-	return error ? error : open_own(fd, flags);
 }
 
 /* ---- Messages -------------------------------------------------------------------- */
@@ -316,66 +246,101 @@ static int make_room(struct conn *conn)
 	return 0;
 }
 
-/* Into the message: which file, and what may be done with it. */
-static int take_file(struct message *message, int *file)
+/* Into the message: which file it is. */
+static int take_file(struct message *message, int fd)
 {
-	int fd = *file;
 	struct stat stat;
 	int error, flags = fcntl(fd, F_GETFL);
 
-	if (message->kind != MESSAGE_MAP) {
-		if (flags < 0 || fstat(fd, &stat) != 0)
-			return -errno;
-		if (!S_ISREG(stat.st_mode))
-			return -ENODEV;
-		message->file.dev = stat.st_dev;
-		message->file.ino = stat.st_ino;
-		if (message->kind == MESSAGE_FILE_LENGTH)
-			message->file.length = (uint64_t)stat.st_size;
-		return check_proof(message, flags);
-	}
-	error = request_check_file(file, &stat);
+	if (flags < 0)
+		return -errno;
+	error = elsewhere_stat(fd, &stat);
 	if (error)
 		return error;
-	message->map.dev = stat.st_dev;
-	message->map.ino = stat.st_ino;
-	message->map.writable = (flags & O_ACCMODE) == O_RDWR;
-	message->map.file = *file;
-	return 0;
+	if (!S_ISREG(stat.st_mode))
+		return -ENODEV;
+	message->file.dev = stat.st_dev;
+	message->file.ino = stat.st_ino;
+	if (message->kind == MESSAGE_FILE_LENGTH)
+		message->file.length = (uint64_t)stat.st_size;
+	return check_proof(message, flags);
 }
 
-static void to_books(struct conn *conn, const struct wire_request *request,
-		     int fd)
+static void to_books(struct conn *conn)
+{
+	conn->asking = conn->session;
+	session_get(conn->session);
+	message_handle(&conn->message);
+}
+
+/* What is to be mapped, and what may be done with it. */
+static void file_is_known(struct conn *conn, const struct look *look)
 {
 	struct message *message = &conn->message;
-	struct session *session = conn->session;
-	bool keeps = request->kind == MESSAGE_MAP;
-	int error;
+
+	if (look->error) {
+		answer(conn, look->error);
+		return;
+	}
+	message->map.dev = look->stat.st_dev;
+	message->map.ino = look->stat.st_ino;
+	message->map.writable = look->writable;
+	message->map.file = look->fd;
+	if (look->wants_direct)
+		message->map.direct = look->direct;
+	to_books(conn);
+}
+
+static void heard(struct conn *conn, const struct wire_request *request)
+{
+	struct message *message = &conn->message;
 
 	wire_heard(request, message);
 	message->pager = conn->server->pager;
-	message->space = session->space;
+	message->space = conn->session->space;
 	message->answered = answered;
 	message->post.run = message_run;
 	message->again = request->flags & WIRE_AGAIN;
+}
+
+/* The pager may not wait for its server later, when memory is short. */
+static bool wants_direct(const struct message *message, int fd)
+{
+	return message->map.flags & WMAP_DIRECT ||
+	       (budget_is_set(&message->pager->budget) && elsewhere_server(fd));
+}
+
+static void map(struct conn *conn, const struct wire_request *request, int fd)
+{
+	heard(conn, request);
+	if (fd < 0)
+		to_books(conn);
+	else
+		looking_at(conn, fd, looking_for_file,
+			   wants_direct(&conn->message, fd), file_is_known);
+}
+
+static void tell(struct conn *conn, const struct wire_request *request, int fd)
+{
+	struct message *message = &conn->message;
+	int error = 0;
+
+	heard(conn, request);
 	if (message->kind == MESSAGE_PREFETCH)
 		error = take_list(message, fd);
-	else
-		error = fd >= 0 ? take_file(message, &fd) : 0;
+	else if (fd >= 0)
+		error = take_file(message, fd);
 	if (!error)
 		error = make_room(conn);
-	if (fd >= 0 && (error || !keeps))
-		close(fd);
+	conn_drop(conn, &fd, 1);
 	if (error) {
 		answer(conn, error);
 		return;
 	}
 	if (message->kind == MESSAGE_FILE_WRITTEN)
 		message->file.object =
-			session_redeem(session, request->args[4]);
-	conn->asking = session;
-	session_get(session);
-	message_handle(message);
+			session_redeem(conn->session, request->args[4]);
+	to_books(conn);
 }
 
 /* ---- Sessions -------------------------------------------------------------------- */
@@ -417,7 +382,7 @@ static void hello(struct conn *conn, int uffd, bool again)
 	int error = conn->session ? -EPROTO : request_check_uffd(uffd);
 
 	if (again && conn->session && !conn->session->embryo) {
-		close(uffd);
+		conn_drop(conn, &uffd, 1);
 		welcome(conn);
 		return;
 	}
@@ -425,7 +390,7 @@ static void hello(struct conn *conn, int uffd, bool again)
 		error = session_create(conn->server, conn->uid, conn->pid, uffd,
 				       NULL, &session);
 	if (error) {
-		close(uffd);
+		conn_drop(conn, &uffd, 1);
 		answer(conn, error);
 		return;
 	}
@@ -506,7 +471,7 @@ static void attach(struct conn *conn, int uffd, pid_t pid, bool quiet,
 	int error = request_check_uffd(uffd);
 
 	if (again && session && !session->embryo) {
-		close(uffd);
+		conn_drop(conn, &uffd, 1);
 		attached(conn, quiet);
 		return;
 	}
@@ -518,7 +483,7 @@ static void attach(struct conn *conn, int uffd, pid_t pid, bool quiet,
 		attached(conn, quiet);
 		return;
 	}
-	close(uffd);
+	conn_drop(conn, &uffd, 1);
 	/* Who faults there, with nobody to hear of it, must not sleep on. */
 	if (quiet && error == -ENOMEM)
 		conn_later(conn);
@@ -550,6 +515,16 @@ static bool is_same(int fd, int other)
 
 	return !fstat(fd, &one) && !fstat(other, &two) &&
 	       one.st_ino == two.st_ino && one.st_dev == two.st_dev;
+}
+
+bool request_may_stay(int fd)
+{
+	int domain = 0;
+	socklen_t size = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0)
+		return domain == AF_UNIX;
+	return !elsewhere_server(fd);
 }
 
 /* Has a predecessor, or have we, done this FORK already? */
@@ -676,7 +651,7 @@ static void do_fork(struct conn *conn, int fd, const uint64_t *token,
 
 	follow_none(&conn->server->pager->follow);
 	if (error || (again && is_forked(conn->server, fd)))
-		close(fd);
+		conn_drop(conn, &fd, 1);
 	else
 		error = fork_session(conn->session, fd, token, &child);
 	if (!error && child)
@@ -722,7 +697,6 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		break;
 	case WIRE_HIDDEN:
 		agent_has_hidden(conn, request->args[0], fd);
-		conn_silent(conn);
 		break;
 	case WIRE_ATTACH:
 		attach(conn, fd, pid, request->args[0], again);
@@ -758,11 +732,13 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		/* Who moves in has pins. */
 		if (conn->session &&
 		    (!conn->session->embryo || request->kind == MESSAGE_PIN)) {
-			to_books(conn, request, fd);
+			if (request->kind == MESSAGE_MAP)
+				map(conn, request, fd);
+			else
+				tell(conn, request, fd);
 			break;
 		}
-		if (fd >= 0)
-			close(fd);
+		conn_drop(conn, &fd, 1);
 		answer(conn, -EPROTO);
 	}
 }

@@ -58,6 +58,7 @@ struct comer {
 	struct conn *conn;
 	struct record *space; /* its record */
 	int uffd;
+	uint64_t id; /* of the object whose file is being looked at */
 	bool handed;
 };
 
@@ -164,7 +165,7 @@ static int keep(struct rescue *rescue, int fd, const char *format, ...)
 	va_list args;
 
 	if (!taken) {
-		close(fd);
+		store_file_close(fd);
 		return -ENOMEM;
 	}
 	va_start(args, format);
@@ -187,7 +188,7 @@ static bool is_same_file(int one, int other)
 {
 	struct stat a, b;
 
-	return fstat(one, &a) == 0 && fstat(other, &b) == 0 &&
+	return !elsewhere_stat(one, &a) && !elsewhere_stat(other, &b) &&
 	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
@@ -205,37 +206,49 @@ static int keep_memory(struct rescue *rescue, uint64_t id, int fd)
 		return keep(rescue, fd, "%s", name);
 	else
 		known = is_same_file(known, fd) ? 0 : -EBUSY;
-	close(fd);
+	store_file_close(fd);
 	return known;
 }
 
 /* One for writing goes before others (takeover.c takes the highest). */
-static int keep_file(struct rescue *rescue, const struct record *object,
-		     int *fd)
+static int keep_file(struct rescue *rescue, uint64_t id,
+		     const struct look *look)
 {
-	struct stat stat;
-	int flags = fcntl(*fd, F_GETFL), error = request_check_file(fd, &stat);
-	int rank = (flags & O_ACCMODE) == O_RDWR ? 2 : 1;
+	const struct record *object = find_record(rescue, RECORD_OBJECT, id);
 	char name[48];
 
-	if (error)
-		return error;
-	if (stat.st_dev != object->of_object.dev ||
-	    stat.st_ino != object->of_object.ino)
+	if (!object || look->stat.st_dev != object->of_object.dev ||
+	    look->stat.st_ino != object->of_object.ino) {
+		store_file_close(look->fd);
 		return -EINVAL;
-	snprintf(name, sizeof(name), "f%lu.%d", object->id, rank);
-	if (find_kept(rescue, name) >= 0)
-		return 0;
-	error = keep(rescue, *fd, "%s", name);
-	*fd = -1;
-	return error;
+	}
+	snprintf(name, sizeof(name), "f%lu.%d", id, look->writable ? 2 : 1);
+	if (find_kept(rescue, name) < 0)
+		return keep(rescue, look->fd, "%s", name);
+	store_file_close(look->fd);
+	return 0;
+}
+
+/* Who did not get to hand it over in time is none of those who are heard. */
+static void file_is_known(struct conn *conn, const struct look *look)
+{
+	struct rescue *rescue = &conn->server->rescue;
+	struct wire_reply reply = { .result = look->error };
+
+	if (!look->error && conn->comer)
+		reply.result = keep_file(rescue, conn->comer->id, look);
+	else if (!look->error)
+		store_file_close(look->fd);
+	if (!conn->comer)
+		reply.result = -ESTALE;
+	conn_answer(conn, &reply, 0, NULL, 0);
 }
 
 static bool is_regular(int fd)
 {
 	struct stat stat;
 
-	return fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode);
+	return !elsewhere_stat(fd, &stat) && S_ISREG(stat.st_mode);
 }
 
 /* All have the same; what is in it swap.c looks at. */
@@ -249,24 +262,28 @@ static int hand_swap(struct rescue *rescue, const int *fds, unsigned n_fds)
 		return keep(rescue, fds[1], "swap") ? -ENOMEM : error;
 	}
 	for (unsigned i = 0; i < n_fds; i++)
-		close(fds[i]);
+		store_file_close(fds[i]);
 	return good ? 0 : -EINVAL;
 }
 
-static int hand(struct rescue *rescue, uint64_t id, int *fds, unsigned n_fds)
+/* -EINPROGRESS: it is answered when its file has been looked at. */
+static int hand(struct conn *conn, uint64_t id, int *fds, unsigned n_fds)
 {
+	struct rescue *rescue = &conn->server->rescue;
 	const struct record *object = find_record(rescue, RECORD_OBJECT, id);
 	int file = n_fds == 2 ? fds[1] : -1, error = -EINVAL;
 
 	if (object && (file < 0) == !object->of_object.ino)
 		error = keep_memory(rescue, id, fds[0]);
 	else
-		close(fds[0]);
-	if (!error && file >= 0)
-		error = keep_file(rescue, object, &file);
-	if (file >= 0)
-		close(file);
-	return error;
+		store_file_close(fds[0]);
+	if (error || file < 0) {
+		store_file_close(file);
+		return error;
+	}
+	conn->comer->id = id;
+	looking_at(conn, file, looking_for_file, false, file_is_known);
+	return -EINPROGRESS;
 }
 
 /* ---- Who is waited for ----------------------------------------------------------- */
@@ -492,18 +509,15 @@ static int handle(struct conn *conn, const struct wire_request *request,
 		error = request_check_uffd(fds[0]);
 		if (!error)
 			error = come(conn, request, fds, n_fds);
-		for (unsigned i = 0; i < n_fds; i++)
-			if (fds[i] >= 0)
-				close(fds[i]);
+		conn_drop(conn, fds, n_fds);
 		return error;
 	}
 	if (conn->comer && request->kind == WIRE_HAND &&
 	    request->args[0] == LEDGER_SWAP)
 		return hand_swap(rescue, fds, n_fds);
 	if (conn->comer && request->kind == WIRE_HAND)
-		return hand(rescue, request->args[0], fds, n_fds);
-	for (unsigned i = 0; i < n_fds; i++)
-		close(fds[i]);
+		return hand(conn, request->args[0], fds, n_fds);
+	conn_drop(conn, fds, n_fds);
 	if (!conn->comer)
 		return -EPROTO;
 	conn->comer->handed = true;
@@ -554,7 +568,8 @@ bool rescue_handle(struct conn *conn, const struct wire_request *request,
 		return must_wait(conn, request) &&
 		       park(conn, request, fds, n_fds, pid);
 	reply.result = handle(conn, request, fds, n_fds);
-	conn_answer(conn, &reply, 0, NULL, 0);
+	if (reply.result != -EINPROGRESS)
+		conn_answer(conn, &reply, 0, NULL, 0);
 	return true;
 }
 
@@ -572,8 +587,7 @@ void rescue_forget(struct conn *conn)
 		mem_free(comer, sizeof(*comer));
 	}
 	if (parked) {
-		for (unsigned i = 0; i < parked->n_fds; i++)
-			close(parked->fds[i]);
+		conn_drop(conn, parked->fds, parked->n_fds);
 		mem_free(parked, sizeof(*parked));
 		conn->busy = false;
 	}

@@ -314,6 +314,7 @@ int server_create(int listen, int hints, int ledger, struct server *server)
 	error = kernel_features(&server->features);
 	if (error)
 		return error;
+	elsewhere_open();
 	error = loop_own(server->pager->loop);
 	if (error)
 		return error;

@@ -179,6 +179,8 @@ void session_end(struct session *session)
 	loop_timer_stop(&session->look);
 	obituary_begin(session);
 	unwatch(session);
+	list_for_each(conn, &session->conns, struct conn, link)
+		looking_forget(conn);
 	session_adopted(session);
 	prefetch_forget(session->space);
 	while (!list_empty(&session->promises))

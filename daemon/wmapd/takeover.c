@@ -55,8 +55,7 @@ int taken_find(struct list *taken, const char *name)
 	list_for_each(one, taken, struct taken, link) {
 		if (strcmp(one->name, name) != 0)
 			continue;
-		if (fd >= 0)
-			close(fd);
+		store_file_close(fd);
 		fd = one->fd;
 		list_del(&one->link);
 		mem_free(one, sizeof(*one));
@@ -101,7 +100,7 @@ static void let_go(struct list *taken)
 {
 	list_for_each(one, taken, struct taken, link) {
 		notify_remove(one->name);
-		close(one->fd);
+		store_file_close(one->fd);
 		list_del(&one->link);
 		mem_free(one, sizeof(*one));
 	}
@@ -185,10 +184,10 @@ static bool was_stored_to(const struct all *all, uint64_t id)
 static int open_store(int fd, struct wmap_store **store)
 {
 	bool writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
-	int error = store_file_create(fd, writable, false, NULL, store);
+	int error = store_file_create(fd, -1, writable, NULL, store);
 
 	if (error)
-		close(fd);
+		store_file_close(fd);
 	return error;
 }
 

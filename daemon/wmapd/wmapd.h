@@ -10,6 +10,7 @@
  *   conn       packets: one request at a time, its answer
  *   session    one client process: its space, its connections, its end
  *   request    what each kind of request does
+ *   looking    whether what a client has sent is a file that may be mapped
  *   guarded    what the guards of its clients hold
  *   agent      what they do inside their processes
  *   growth     one of that: mappings that grow
@@ -25,7 +26,7 @@
  *   wmapd      the order of it all
  *
  * One thread does everything, as in a program with a pager thread; that of the
- * metrics only asks it.
+ * metrics only asks it, and those that wait for a file's server know nothing of it.
  */
 #ifndef WMAPD_H
 #define WMAPD_H
@@ -34,6 +35,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "elsewhere.h"
 #include "internal.h"
 #include "list.h"
 #include "pager.h"
@@ -152,6 +154,7 @@ struct conn {
 	struct timer later; /* for the same one */
 	struct list asked;  /* server.asked, with the question */
 	struct wire_request question;
+	struct look *look;     /* looking.c's, or NULL */
 	struct comer *comer;   /* rescue.c's, or NULL */
 	struct parked *parked; /* likewise */
 };
@@ -172,8 +175,11 @@ void conn_answer(struct conn *conn, struct wire_reply *reply, size_t size,
 /* It is over, and nobody waits for an answer. */
 void conn_silent(struct conn *conn);
 
-/* It cannot be done now: again in a while. Of one that is kept. */
+/* It cannot be done now: again in a while. Of one that is in the socket still. */
 void conn_later(struct conn *conn);
+
+/* Close what it has sent; -1 is nothing. */
+void conn_drop(const struct conn *conn, const int *fds, unsigned n);
 
 /* A request as if it had come by @conn, its first. */
 void conn_ask(struct conn *conn, const struct wire_request *request);
@@ -276,8 +282,41 @@ int request_check_uffd(int fd);
 /* Is it memory that stays as large as it is? */
 bool request_is_memory(int memfd);
 
-/* A file that may be mapped; *@fd is our own description of it afterwards. */
-int request_check_file(int *fd, struct stat *stat);
+/* Of a request that stays in the socket while it is under way: nobody can be
+   waited for when this goes with it. */
+bool request_may_stay(int fd);
+
+/* ---- looking.c ------------------------------------------------------------- */
+
+struct look {
+	struct elsewhere work;
+	struct loop *loop;
+	struct conn *conn; /* or NULL: it has hung up */
+	int (*check)(struct look *look);
+	void (*done)(struct conn *conn, const struct look *look);
+	uid_t whom;
+	int error;
+	int fd;		   /* looked at; *@done takes it over, if no error */
+	bool wants_direct; /* looking_for_file: with O_DIRECT, too */
+	int direct;	   /* that, or an error */
+	bool writable;	   /* looking_for_file, as @stat */
+	struct stat stat;
+};
+
+/*
+ * Have @check look at a descriptor, which is taken over, of the request under way;
+ * then @done goes on with it. Both may be called from in here. @check may wait for
+ * the file's server, and knows nothing of the pager.
+ */
+void looking_at(struct conn *conn, int fd, int (*check)(struct look *look),
+		bool wants_direct,
+		void (*done)(struct conn *conn, const struct look *look));
+
+/* A check: a file that may be mapped; our own description of it afterwards. */
+int looking_for_file(struct look *look);
+
+/* The connection is closed. Was something being looked at? */
+bool looking_forget(struct conn *conn);
 
 /* ---- telling.c ------------------------------------------------------------- */
 

@@ -26,6 +26,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#include "elsewhere.h"
 #include "io.h"
 #include "lock.h"
 #include "mem.h"
@@ -182,12 +183,10 @@ static void begin(void *self, struct wmap_io *pub)
 static int64_t file_length(void *self)
 {
 	const struct file *file = self;
-	struct statx stat;
-	long err = sys_call(SYS_statx, file->fd, "",
-			    AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE,
-			    &stat);
+	struct stat stat;
+	int err = elsewhere_stat(file->fd, &stat);
 
-	return err < 0 ? err : (int64_t)stat.stx_size;
+	return err ? err : (int64_t)stat.st_size;
 }
 
 /* ---- Life ---------------------------------------------------------------- */
@@ -241,6 +240,10 @@ void store_file_close(int fd)
 {
 	if (fd < 0)
 		return;
+	if (elsewhere_is_open()) {
+		elsewhere_close(fd, ELSEWHERE_NOBODY);
+		return;
+	}
 	lock_take(&kept.lock);
 	close_kept();
 	if (is_locked(fd))
@@ -289,7 +292,7 @@ int store_file_lock(struct wmap_store *store)
 {
 	struct file *file = store->self;
 	struct stat stat;
-	int fd, err = (int)sys_call(SYS_fstat, file->fd, &stat);
+	int fd, err = elsewhere_stat(file->fd, &stat);
 
 	if (err)
 		return err;
@@ -410,12 +413,12 @@ static void path_of(int fd, char path[PATH_SIZE])
 	path[n] = '\0';
 }
 
-static int open_direct(int fd, bool writable)
+int store_file_open_direct(int fd, bool writable)
 {
 	return open_again(fd, (writable ? O_RDWR : O_RDONLY) | O_DIRECT);
 }
 
-int store_file_create(int fd, bool writable, bool direct, const char *name,
+int store_file_create(int fd, int direct, bool writable, const char *name,
 		      struct wmap_store **store)
 {
 	struct file *file = mem_alloc(sizeof(*file));
@@ -425,31 +428,21 @@ int store_file_create(int fd, bool writable, bool direct, const char *name,
 	if (!file)
 		return -ENOMEM;
 	file->fd = fd;
-	file->direct = -1;
+	file->direct = direct;
 	file->owner = -1;
 	list_init(&file->owners);
-	if (direct) {
-		err = open_direct(fd, writable);
-		if (err < 0)
-			goto err_alloc;
-		file->direct = err;
-	}
 	if (!name) {
 		path_of(fd, path);
 		name = path;
 	}
 	err = store_create(&operations, file, name, writable, store);
-	if (err)
-		goto err_direct;
+	if (err) {
+		mem_free(file, sizeof(*file));
+		return err;
+	}
 	(*store)->ends_reads = true;
 	(*store)->is_file = true;
 	return 0;
-
-err_direct:
-	store_file_close(file->direct);
-err_alloc:
-	mem_free(file, sizeof(*file));
-	return err;
 }
 
 /* ---- A descriptor of our own --------------------------------------------- */
@@ -528,20 +521,24 @@ int store_file_reopen(int fd, int *result, bool *writable)
 struct wmap_store *wmap_store_file(int fd, int flags)
 {
 	struct wmap_store *store;
-	bool writable, direct = flags & WMAP_FILE_DIRECT;
-	int own, err = -EINVAL;
+	bool writable;
+	int own, direct = -1, err = -EINVAL;
 
 	if (flags & ~WMAP_FILE_DIRECT)
 		goto err;
 	err = store_file_reopen(fd, &own, &writable);
 	if (err)
 		goto err;
-	err = store_file_create(own, writable, direct, NULL, &store);
+	if (flags & WMAP_FILE_DIRECT)
+		err = direct = store_file_open_direct(own, writable);
+	if (err >= 0)
+		err = store_file_create(own, direct, writable, NULL, &store);
 	if (err)
 		goto err_own;
 	return store;
 
 err_own:
+	store_file_close(direct);
 	store_file_close(own);
 err:
 	errno = -err;
@@ -590,21 +587,82 @@ int store_file_descriptor(const struct wmap_store *store)
 	return store->ops.close == file_close ? file->fd : -1;
 }
 
-void store_file_thrifty(struct wmap_store *store)
-{
-	struct file *file;
+/* A store on its way to being thrifty. */
+struct thrift {
+	struct elsewhere work;
+	struct loop *loop;
+	struct wmap_store *store;
 	int direct;
+};
+
+void store_file_set_thrifty(struct wmap_store *store, int direct)
+{
+	struct file *file = store->self;
+
+	if (direct < 0)
+		return;
+	if (file->direct >= 0) {
+		store_file_close(direct);
+		return;
+	}
+	file->thrifty = true;
+	file->direct = direct;
+}
+
+static void opened(struct post *post)
+{
+	struct thrift *thrift = container_of(post, struct thrift, work.post);
+
+	store_file_set_thrifty(thrift->store, thrift->direct);
+	wmap_store_put(thrift->store);
+	mem_free(thrift, sizeof(*thrift));
+}
+
+static void open_it(struct elsewhere *work)
+{
+	struct thrift *thrift = container_of(work, struct thrift, work);
+	const struct file *file = thrift->store->self;
+
+	thrift->direct =
+		store_file_open_direct(file->fd, thrift->store->writable);
+	work->post.run = opened;
+	loop_post(thrift->loop, &work->post);
+}
+
+static void open_elsewhere(struct wmap_store *store, uint64_t server,
+			   struct loop *loop)
+{
+	struct thrift *thrift = mem_alloc(sizeof(*thrift));
+
+	if (!thrift)
+		return;
+	thrift->store = wmap_store_get(store);
+	thrift->loop = loop;
+	thrift->work.run = open_it;
+	if (elsewhere_run(&thrift->work, server, ELSEWHERE_NOBODY)) {
+		wmap_store_put(store);
+		mem_free(thrift, sizeof(*thrift));
+	}
+}
+
+void store_file_thrifty(struct wmap_store *store, struct loop *loop)
+{
+	const struct file *file;
+	uint64_t server = 0;
 
 	if (!store->is_file)
 		return;
 	file = store->self;
 	if (file->direct >= 0)
 		return;
-	direct = open_direct(file->fd, store->writable);
-	if (direct < 0)
-		return;
-	file->thrifty = true;
-	file->direct = direct;
+	if (elsewhere_is_open() && loop)
+		server = elsewhere_server(file->fd);
+	if (server)
+		open_elsewhere(store, server, loop);
+	else
+		store_file_set_thrifty(store,
+				       store_file_open_direct(file->fd,
+							      store->writable));
 }
 
 int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,

@@ -243,12 +243,12 @@ static int open_named(const char *directory)
 /* Takes @fd over, also on failure. */
 static int file_of(int fd, struct wmap_store **file)
 {
-	int error = store_file_create(fd, true, false, "swap", file);
+	int error = store_file_create(fd, -1, true, "swap", file);
 
 	if (error)
 		sys_call(SYS_close, fd);
 	else
-		store_file_thrifty(*file);
+		store_file_thrifty(*file, NULL);
 	return error;
 }
 

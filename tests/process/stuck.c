@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients whose files' servers do not answer: they hold up nobody else
+ *
+ * They have file systems of their own (FUSE), more of them than wmapd has threads
+ * for, and send it what is in there. Nothing that it asks of them is answered,
+ * while another client maps, loads and unmaps files. Then all is answered, and
+ * wmapd has what it had before. Where there is no FUSE nothing is tried.
+ */
+#include "support.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#undef PAGE /* the library's own */
+#include "raw.h"
+
+#define SYSTEMS 40 /* more than a user has threads for (lib/elsewhere.c) */
+#define ROUNDS	50
+#define AT	((uint64_t)1 << 40)
+
+#define DEAF_TO_ALL \
+	(1ull << FUSE_GETATTR | 1ull << FUSE_STATFS | 1ull << FUSE_OPEN | \
+	 1ull << FUSE_FLUSH | 1ull << FUSE_READ | 1ull << FUSE_GETLK)
+
+static struct fuse *systems[SYSTEMS];
+static int files[SYSTEMS], conns[SYSTEMS];
+static unsigned descriptors;
+
+/* ---- wmapd ---------------------------------------------------------------------- */
+
+/* Those of the process, but for its own that come and go. */
+static unsigned descriptors_of(pid_t pid)
+{
+	char path[32];
+	unsigned n = 0;
+	DIR *all;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	all = opendir(path);
+	ck_assert_ptr_nonnull(all);
+	while (readdir(all))
+		n++;
+	closedir(all);
+	return n;
+}
+
+static bool has_what_it_had(void *unused)
+{
+	(void)unused;
+	return descriptors_of(wmapd) <= descriptors;
+}
+
+static bool is_gone(void *unused)
+{
+	int status;
+
+	(void)unused;
+	return waitpid(wmapd, &status, WNOHANG) == wmapd && !status;
+}
+
+static atomic_uint *step; /* of a child */
+
+static bool is_at(void *n)
+{
+	return *step >= *(unsigned *)n;
+}
+
+/* ---- Clients -------------------------------------------------------------------- */
+
+static void place(void)
+{
+	if (!fuse_place()) {
+		puts("no file system of our own: nothing is tried");
+		exit(0);
+	}
+	step = mmap(NULL, PAGE, READ_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(step, MAP_FAILED);
+}
+
+/* Each file system answers so far. */
+static void begin(void)
+{
+	place();
+	for (unsigned i = 0; i < SYSTEMS; i++) {
+		systems[i] = fuse_serve(i);
+		files[i] = fuse_open(i, O_RDWR);
+	}
+	start_wmapd();
+	setenv("WMAP_SOCKET", socket_name, 1);
+	ck_assert_int_eq(wmap_start(NULL), 0);
+	for (unsigned i = 0; i < SYSTEMS; i++)
+		conns[i] = enter_surely();
+	descriptors = descriptors_of(wmapd);
+}
+
+static void all_hear(uint64_t but)
+{
+	for (unsigned i = 0; i < SYSTEMS; i++)
+		systems[i]->deaf = but;
+}
+
+/* Somebody waits for each of the first ones. */
+static bool all_are_asked(void *n)
+{
+	for (unsigned i = 0; i < *(unsigned *)n; i++)
+		if (!systems[i]->n_unheard)
+			return false;
+	return true;
+}
+
+static void one_more_round(unsigned seed)
+{
+	int fd = file_with(seed, PAGES(8));
+	char *at = memory_map(PAGES(8), READ_WRITE, WMAP_SHARED, fd, 0);
+
+	ck_assert(pattern_holds(at, PAGES(8), seed, 0));
+	at[0]++;
+	ck_assert_int_eq(wmap_sync(at, PAGES(8), WMAP_SYNC_WAIT), 0);
+	ck_assert_int_eq(wmap_unmap(at, PAGES(8)), 0);
+	close(fd);
+}
+
+/* While nobody is answered. */
+static void others_go_on(void)
+{
+	unsigned n = 1;
+
+	for (unsigned i = 0; i < ROUNDS; i++)
+		one_more_round(i);
+	ck_assert(all_are_asked(&n));
+}
+
+static void hang_up(void)
+{
+	for (unsigned i = 0; i < SYSTEMS; i++)
+		close(conns[i]);
+}
+
+/* All that was asked is answered: nothing is left. */
+static void end(void)
+{
+	all_hear(0);
+	hang_up();
+	ck_assert(process_wait(has_what_it_had, NULL, 20));
+	one_more_round(1);
+	wmap_stop();
+	kill(wmapd, SIGTERM);
+	ck_assert(process_wait(is_gone, NULL, 20));
+}
+
+static void ask_without_waiting(unsigned i, struct wire_request request)
+{
+	ck_assert_int_eq(say_to(conns[i], &request, &files[i], 1), 0);
+}
+
+static void map_first(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		ask_without_waiting(i, map_at(AT, 4, WMAP_SHARED));
+}
+
+/* By hanging up they would not: their process has the memory still. */
+static void all_unmap(void)
+{
+	for (unsigned i = 0; i < SYSTEMS; i++)
+		ask(conns[i],
+		    REQUEST(MESSAGE_UNMAP, .address = AT, .length = 4 * PAGE),
+		    -1);
+}
+
+/* ---- The facts ------------------------------------------------------------------ */
+
+/* So many have a thread; the others are told at once. */
+#define THREADS 32
+
+static void count_answers(unsigned n, unsigned answers[2])
+{
+	static struct answer answer;
+
+	for (unsigned i = 0; i < n; i++) {
+		int result = hear(conns[i], &answer);
+
+		ck_assert(!result || result == -EAGAIN);
+		answers[!result]++;
+		for (unsigned j = 0; j < answer.n_fds; j++)
+			close(answer.fds[j]);
+	}
+}
+
+START_TEST(who_maps_what_does_not_answer_waits_alone)
+{
+	unsigned n = THREADS, answers[2] = { 0 };
+
+	begin();
+	all_hear(DEAF_TO_ALL);
+	map_first(SYSTEMS);
+	ck_assert(process_wait(all_are_asked, &n, 20));
+	others_go_on();
+	all_hear(0);
+	count_answers(SYSTEMS, answers);
+	ck_assert_uint_eq(answers[1], THREADS);
+	all_unmap();
+	end();
+}
+END_TEST
+
+static int map_and_stay(int unused)
+{
+	for (unsigned i = 0; i < SYSTEMS; i++) {
+		conns[i] = enter_surely();
+		ask_without_waiting(i, map_at(AT, 4, WMAP_SHARED));
+		close(files[i]); /* who ends waits for his files */
+	}
+	*step = 1;
+	for (;;)
+		pause();
+	return unused;
+}
+
+/* What it sent is closed when its files' servers answer. */
+START_TEST(who_is_killed_meanwhile_leaves_nothing)
+{
+	unsigned n = THREADS, sent = 1;
+	pid_t child;
+
+	begin();
+	all_hear(DEAF_TO_ALL & ~(1ull << FUSE_FLUSH));
+	child = process_start(map_and_stay, 0);
+	ck_assert(process_wait(is_at, &sent, 20));
+	ck_assert(process_wait(all_are_asked, &n, 20));
+	all_hear(DEAF_TO_ALL);
+	kill(child, SIGKILL);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	others_go_on();
+	end();
+}
+END_TEST
+
+START_TEST(who_cannot_be_closed_holds_up_nobody)
+{
+	unsigned n = THREADS, answers[2] = { 0 };
+
+	begin();
+	map_first(THREADS);
+	count_answers(THREADS, answers);
+	ck_assert_uint_eq(answers[1], THREADS);
+	all_hear(1ull << FUSE_FLUSH);
+	all_unmap();
+	ck_assert(process_wait(all_are_asked, &n, 20));
+	others_go_on();
+	end();
+}
+END_TEST
+
+/* A descriptor where none of a file belongs, or of which only who it is is asked. */
+static const struct wire_request elsewhere[] = {
+	{ .kind = WIRE_HELLO },
+	{ .kind = WIRE_FORK, .args = { 1, 2 } },
+	{ .kind = WIRE_ATTACH },
+	{ .kind = WIRE_HIDDEN, .args = { 1, 1 } },
+	{ .kind = WIRE_ADOPT_MAPPING, .address = AT, .length = PAGE },
+	{ .kind = WIRE_HAND, .args = { 1 } },
+	{ .kind = WIRE_RESCUE },
+	{ .kind = MESSAGE_PREFETCH, .args = { 1 } },
+	{ .kind = MESSAGE_FILE_SYNC },
+	{ .kind = MESSAGE_FILE_WRITING },
+	{ .kind = MESSAGE_FILE_WRITTEN, .length = PAGE },
+	{ .kind = MESSAGE_FILE_LENGTH },
+	{ .kind = MESSAGE_STATS }, /* takes none */
+};
+
+START_TEST(a_file_where_none_belongs_holds_up_nobody)
+{
+	unsigned n = 1;
+
+	begin();
+	all_hear(DEAF_TO_ALL);
+	for (unsigned i = 0; i < SYSTEMS; i++)
+		ask_without_waiting(i, elsewhere[_i]);
+	ck_assert(process_wait(all_are_asked, &n, 20));
+	others_go_on();
+	end();
+}
+END_TEST
+
+/* ---- With a keeper -------------------------------------------------------------- */
+
+static int map_and_unmap(int i)
+{
+	unsigned next = 2;
+	char *at = memory_map(PAGES(4), READ_WRITE, WMAP_SHARED, files[i], 0);
+
+	at[0]++;
+	*step = 1;
+	if (!process_wait(is_at, &next, 20))
+		return 1;
+	return wmap_unmap(at, PAGES(4)) != 0;
+}
+
+/* What it keeps of wmapd's is closed by it, too. */
+START_TEST(a_keeper_keeps_on_keeping)
+{
+	unsigned mapped = 1, n = 1;
+	pid_t child;
+
+	place();
+	systems[0] = fuse_serve(0);
+	files[0] = fuse_open(0, O_RDWR);
+	wmapd_start();
+	child = process_start(map_and_unmap, 0);
+	ck_assert(process_wait(is_at, &mapped, 20));
+	systems[0]->deaf = 1ull << FUSE_FLUSH;
+	*step = 2;
+	ck_assert(process_wait(all_are_asked, &n, 20));
+	for (unsigned i = 0; i < ROUNDS; i++)
+		one_more_round(i);
+	ck_assert_uint_gt(systems[0]->n_unheard, 1);
+	systems[0]->deaf = 0;
+	process_ends_well(child);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *facts = facts_case("stuck", 60);
+
+	tcase_add_test(facts, who_maps_what_does_not_answer_waits_alone);
+	tcase_add_test(facts, who_is_killed_meanwhile_leaves_nothing);
+	tcase_add_test(facts, who_cannot_be_closed_holds_up_nobody);
+	tcase_add_loop_test(facts, a_file_where_none_belongs_holds_up_nobody, 0,
+			    COUNT(elsewhere));
+	tcase_add_test(facts, a_keeper_keeps_on_keeping);
+	return facts_run(facts);
+}
