@@ -38,6 +38,9 @@ static inline bool books_tracks(const struct object *object, int prot,
 void books_put_off(struct message *message);
 void books_take_up(struct pager *pager);
 
+/* May private memory of another process go from [start, end) at any moment? */
+bool books_must_wait(struct space *space, uint64_t start, uint64_t end);
+
 bool books_closing(struct space *space, uint64_t start, uint64_t end);
 
 /* The object of a file that is mapped, or NULL. */

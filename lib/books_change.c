@@ -97,6 +97,8 @@ static int move_elsewhere(struct mapping *mapping,
 	if (error)
 		return error;
 	books_stop_growing(mapping);
+	if (swapaway_is(mapping->object)) /* its protection is not moved */
+		swapaway_return(mapping->object);
 	/* Who waits for a page there would be taken for a sleeper of whatever
 	   is mapped at that address when the page comes. */
 	fills_forget(mapping);
@@ -134,7 +136,7 @@ void books_move(struct message *message)
 		message_answer(message, error);
 		return;
 	}
-	if (mapping->closing) {
+	if (mapping->closing || swapaway_must_wait(mapping->object)) {
 		books_put_off(message);
 		return;
 	}

@@ -152,6 +152,12 @@ static void drop_finish(struct join *join)
 	struct message *message = syncing->message;
 	int error = join->error;
 
+	if (books_must_wait(message->space, message->address,
+			    message_end(message))) {
+		mem_free(syncing, sizeof(*syncing));
+		books_put_off(message);
+		return;
+	}
 	/* What was stored to meanwhile, or could not be written, stays. */
 	drop_clean(message);
 	if (message->advise.advice == WMAP_ADVICE_DONTNEED)
@@ -226,6 +232,10 @@ void books_advise(struct message *message)
 
 	if (!space_covers(space, start, end)) {
 		message_answer(message, -ENOMEM);
+		return;
+	}
+	if (books_must_wait(space, start, end)) {
+		books_put_off(message);
 		return;
 	}
 	switch (message->advise.advice) {

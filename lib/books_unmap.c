@@ -55,6 +55,16 @@ bool books_closing(struct space *space, uint64_t start, uint64_t end)
 	return false;
 }
 
+bool books_must_wait(struct space *space, uint64_t start, uint64_t end)
+{
+	struct mapping *mapping;
+
+	for_each_in(mapping, space, start, end)
+		if (swapaway_must_wait(mapping->object))
+			return true;
+	return false;
+}
+
 #define LOOKS 64
 
 /* Does any other mapping show pages of [first, end)? Of an object in very many
@@ -288,6 +298,12 @@ static void unmap_finish(struct join *join)
 	mem_free(unmapping, sizeof(*unmapping));
 	for_each_in(mapping, space, start, end)
 		mapping->closing = false;
+	if (!force && books_must_wait(space, start, end)) {
+		for_each_in(mapping, space, start, end)
+			faults_release(mapping);
+		books_put_off(message);
+		return;
+	}
 	message->unmap.mapped = bytes_to_unmap(space, start, end);
 	if (!error || force)
 		removed = remove_range(space, start, end);
@@ -319,7 +335,9 @@ void books_unmap(struct message *message)
 
 	if (message->unmap.exact)
 		error = exact_range(space, message);
-	if (!error && books_closing(space, start, message_end(message))) {
+	if (!error && (books_closing(space, start, message_end(message)) ||
+		       (!message->unmap.force &&
+			books_must_wait(space, start, message_end(message))))) {
 		books_put_off(message);
 		return;
 	}

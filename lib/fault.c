@@ -212,6 +212,11 @@ static void resolve_in(struct pager *pager, struct mapping *mapping,
 		object = mapping->object;
 		page = pages_get(&object->pages, index);
 	}
+	if (swapaway_is(object) && !fault->protected &&
+	    page_is(page, STATES_PRESENT) && swap_has(object->swap, index)) {
+		object_unload(object, page); /* it has gone after all */
+		page = pages_get(&object->pages, index);
+	}
 	if (mapping->refused)
 		refuse(pager, fault);
 	else if (page_is(page, STATES_PRESENT) && mapping->copies &&
@@ -219,10 +224,12 @@ static void resolve_in(struct pager *pager, struct mapping *mapping,
 		copy_page(pager, mapping, index, fault);
 	else if (page_is(page, STATES_PRESENT) && object->memfd >= 0)
 		resolve_present(pager, mapping, page, fault);
-	else if (fault->protected)
+	else if (fault->protected && !swapaway_is(object))
 		fault_wake(fault); /* it went meanwhile: a missing page now */
 	else if (page.state == PAGE_LEAVING)
 		swapout_rescue(pager, object, index, fault);
+	else if (fault->protected)
+		swapaway_allow(fault);
 	else if (page.state == PAGE_FILLING)
 		join_fill(pager, mapping, index, fault);
 	else if (pager->refusing || (page.state == PAGE_ERROR &&
@@ -273,7 +280,8 @@ void fault_resolve(struct pager *pager, struct fault fault)
 {
 	struct mapping *mapping = space_find(fault.space, fault.address);
 
-	if (mapping && must_hold(mapping, &fault)) {
+	if (mapping &&
+	    (must_hold(mapping, &fault) || swapaway_in_doubt(mapping))) {
 		fault_set_aside(&mapping->held, &fault);
 		return;
 	}

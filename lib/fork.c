@@ -17,7 +17,9 @@
  *
  * A mapping's memory is kept out of every fork (MADV_DONTFORK): a child that
  * runs no handlers (a raw clone) gets SIGSEGV there, never zeros that would then
- * be everybody's. Plain memory is not: what is missing there is zeros.
+ * be everybody's. Plain memory is not, as what is missing there is zeros; until
+ * some of it has left for swap (swapaway.h): from then on it is as private
+ * mappings in 3 to 6.
  *
  *      parent P                       wmapd              child C
  *   1  all signals blocked
@@ -109,16 +111,29 @@ static void log_none(int error)
 
 /* ---- In the parent ------------------------------------------------------------- */
 
-/* The private mappings of files, which the kernel copies or leaves out. */
-static void advise_private(int advice)
+static void advise(enum ours_kind kind, int advice)
 {
 	uint64_t start = 0, end = UINT64_MAX;
 
-	while (ours_next_of(OURS_PRIVATE, &start, &end)) {
+	while (ours_next_of(kind, &start, &end)) {
 		sys_call(SYS_madvise, start, end - start, advice);
 		start = end;
 		end = UINT64_MAX;
 	}
+}
+
+/* The private mappings of files, which the kernel copies or leaves out. */
+static void advise_private(int advice)
+{
+	advise(OURS_PRIVATE, advice);
+}
+
+/* Plain memory, since some of it has left. Around a fork the agent, which keeps it
+   out, is kept out of what is ours. */
+static void advise_plain(int advice)
+{
+	if (guard_keeps_plain())
+		advise(OURS_PLAIN, advice);
 }
 
 /* Is there memory that the kernel copies? What is known of its pages has to be
@@ -142,8 +157,10 @@ static void ask(void)
 
 static void keep_back(void)
 {
-	if (fork_now.lets_inherit)
-		advise_private(MADV_DONTFORK);
+	if (!fork_now.lets_inherit)
+		return;
+	advise_private(MADV_DONTFORK);
+	advise_plain(MADV_DONTFORK);
 }
 
 static void before_fork(void)
@@ -157,6 +174,8 @@ static void before_fork(void)
 		ask();
 	store_file_before_fork();
 	ours_before_fork();
+	if (fork_now.remote && fork_now.lets_inherit)
+		advise_plain(MADV_DOFORK);
 }
 
 static void in_parent(void)

@@ -19,9 +19,11 @@
 #include "guard.h"
 #include "keep.h"
 #include "lock.h"
+#include "leaving.h"
 #include "loop.h"
 #include "message.h"
 #include "ours.h"
+#include "pagemap.h"
 #include "remote.h"
 #include "sys.h"
 #include "wire.h"
@@ -46,10 +48,12 @@ static struct {
 	_Atomic int state;
 	_Atomic uint32_t round; /* a futex: changes with each end of ORPHANED */
 	_Atomic bool stopping;
-	_Atomic uint32_t hurry; /* a futex: a delayed one is needed now */
-	_Atomic bool watching;	/* the main thread has ended */
-	_Atomic bool woken;	/* and had us hung up on, to say so */
-	bool started;		/* by who starts and stops: there is a */
+	_Atomic uint32_t hurry;	  /* a futex: a delayed one is needed now */
+	_Atomic bool watching;	  /* the main thread has ended */
+	_Atomic bool woken;	  /* and had us hung up on, to say so */
+	_Atomic bool keeps_plain; /* plain memory has left: it is kept out of
+				     forks that run no handlers */
+	bool started;		  /* by who starts and stops: there is a */
 	pthread_t thread;
 	void *stack; /* a child has the memory of its parent's guard, too */
 } guard;
@@ -189,6 +193,14 @@ static int hear(int fd, struct heard *heard)
 
 /* ---- What wmapd says unasked ------------------------------------------------------- */
 
+static int open_pagemap(void)
+{
+	if (sys_without("pagemap"))
+		return -1;
+	return (int)sys_call(SYS_openat, AT_FDCWD, "/proc/self/pagemap",
+			     O_RDONLY | O_CLOEXEC);
+}
+
 static void leave_tables(uint64_t start, uint64_t end)
 {
 	sys_call(SYS_madvise, start, end - start, MADV_DONTNEED);
@@ -210,12 +222,103 @@ static void hide(int fd, const struct heard *heard)
 		ours_while(OURS_SHARED, range->start,
 			   range->start + range->length, leave_tables);
 	}
-	if (heard->reply.args[1] && !sys_without("pagemap"))
-		pagemap = (int)sys_call(SYS_openat, AT_FDCWD,
-					"/proc/self/pagemap",
-					O_RDONLY | O_CLOEXEC);
+	if (heard->reply.args[1])
+		pagemap = open_pagemap();
 	ask(fd, &hidden, &pagemap, pagemap >= 0);
 	close_fd(&pagemap);
+}
+
+/* ---- Swapping out (lib/swapaway.h) --------------------------------------------------- */
+
+/* Of what is done while the range is ours. */
+static struct {
+	int memfd, pagemap;
+	uint64_t copied; /* pages */
+	bool done;
+} away;
+
+/* Its mapping is not for those who do not know what is missing. */
+static void keep_from_forks(uint64_t start, uint64_t end)
+{
+	away.done = !sys_call(SYS_madvise, start, end - start, MADV_DONTFORK);
+	if (away.done)
+		guard.keeps_plain = true;
+}
+
+/* What is in memory from the first page on: who would read what is not there would
+   wait for wmapd, and perhaps for himself. */
+static void copy_out(uint64_t start, uint64_t end)
+{
+	uint64_t entries[LEAVING_PAGES], n = 0, got;
+	uint64_t count = min_u64((end - start) >> PAGE_SHIFT, LEAVING_PAGES);
+	long bytes = 0;
+
+	got = pagemap_read(away.pagemap, start, count, entries);
+	while (n < got && entries[n] & PAGEMAP_PRESENT)
+		n++;
+	if (n)
+		bytes = sys_call(SYS_pwrite64, away.memfd, start,
+				 n << PAGE_SHIFT, away.copied << PAGE_SHIFT);
+	if (bytes > 0)
+		away.copied += (uint64_t)bytes >> PAGE_SHIFT;
+	away.done = bytes == (long)(end - start);
+}
+
+/* All of it? */
+static bool leave_range(const struct wire_range *range,
+			const struct wire_range *mapping)
+{
+	away.done = false;
+	ours_while(OURS_PLAIN, mapping->start, mapping->start + mapping->length,
+		   keep_from_forks);
+	if (!away.done)
+		return false;
+	away.done = false;
+	ours_while(OURS_PLAIN, range->start, range->start + range->length,
+		   copy_out);
+	return away.done;
+}
+
+static void leave(int fd, const struct heard *heard)
+{
+	struct wire_request left = {
+		.kind = WIRE_LEFT,
+		.args = { heard->reply.args[0] },
+	};
+	size_t i = 0;
+
+	away.copied = 0;
+	away.memfd = heard->fds[0];
+	away.pagemap = open_pagemap();
+	while (i + 1 < heard->n_ranges &&
+	       leave_range(&heard->ranges[i], &heard->ranges[i + 1]))
+		i += 2;
+	close_fd(&away.pagemap);
+	left.args[1] = away.copied;
+	ask(fd, &left, NULL, 0);
+}
+
+static void drop_pages(uint64_t start, uint64_t end)
+{
+	away.done = !sys_call(SYS_madvise, start, end - start, MADV_DONTNEED);
+}
+
+static void take(int fd, const struct heard *heard)
+{
+	struct wire_request taken = {
+		.kind = WIRE_TAKEN,
+		.args = { heard->reply.args[0] },
+	};
+
+	for (size_t i = 0; i < heard->n_ranges; i++) {
+		const struct wire_range *range = &heard->ranges[i];
+
+		away.done = false;
+		ours_while(OURS_PLAIN, range->start,
+			   range->start + range->length, drop_pages);
+		taken.args[1] |= (uint64_t)!away.done << i % 64;
+	}
+	ask(fd, &taken, NULL, 0);
 }
 
 static void obey(int fd, struct heard *heard)
@@ -224,6 +327,10 @@ static void obey(int fd, struct heard *heard)
 
 	if (reply->flags & WIRE_HIDE) {
 		hide(fd, heard);
+	} else if (reply->flags & WIRE_LEAVE && heard->n_fds == 1) {
+		leave(fd, heard);
+	} else if (reply->flags & WIRE_TAKE) {
+		take(fd, heard);
 	} else if (reply->flags & WIRE_KEEP) {
 		keep(reply->args[0], reply->args[1], heard->fds, heard->n_fds);
 		heard->n_fds = 0;
@@ -817,6 +924,11 @@ void guard_child(void)
 	guard.started = false;
 	guard.state = NONE;
 	forget();
+}
+
+bool guard_keeps_plain(void)
+{
+	return guard.keeps_plain;
 }
 
 uint32_t guard_round(void)

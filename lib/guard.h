@@ -19,8 +19,9 @@
  *   any      -> NONE       guard_stop(), guard_child()
  *   STARTING -> NONE       it may not have any of that (another user's process)
  *
- * It is also wmapd's agent: it does in this process what wmapd asks (HIDE, GROW),
- * and can only be done here (daemon/wmapd/agent.c, growth.h).
+ * It is also wmapd's agent: it does in this process what wmapd asks (HIDE, GROW,
+ * LEAVE, TAKE), and can only be done here (daemon/wmapd/agent.c, growth.h,
+ * swapaway.h).
  *
  * Its descriptors are in a table of their own, where the program neither sees nor
  * closes them; a lock of the program's on a file does not go with them. They count
@@ -54,6 +55,10 @@ void guard_stop(void);
 
 /* In a fork's child, which has not inherited the thread. */
 void guard_child(void);
+
+/* Is plain memory, of which some has left, kept out of forks that run no handlers?
+   In a child, too. */
+bool guard_keeps_plain(void);
 
 /* How often another wmapd was found. */
 uint32_t guard_round(void);

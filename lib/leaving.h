@@ -16,6 +16,15 @@
 
 #define LEAVING_PAGES 64 /* of a run: one word has a bit for each */
 
+/* Of a run that is in another process's memory (swapaway.h). */
+enum leaving_stage {
+	LEAVING_QUEUED,
+	LEAVING_COPYING,
+	LEAVING_WRITING,
+	LEAVING_WRITTEN,
+	LEAVING_TAKING
+};
+
 struct leaving {
 	struct io io;
 	struct list link;      /* swapout.cooling or .retiring */
@@ -25,11 +34,19 @@ struct leaving {
 	uint64_t first, count;
 	uint64_t alive; /* bit i: page first + i is LEAVING, and here */
 	uint64_t held;	/* bit i: it takes memory here */
-	char *memory;	/* of count pages */
-	bool moved;	/* the pages themselves; else copies */
-	bool writing;	/* these: */
+	char *memory; /* of count pages; of one that is away: of n, while written */
+	bool moved;   /* the pages themselves; else copies */
+	bool writing; /* these: */
 	uint64_t from, n;
 	uint64_t begun; /* then */
+	/* of one that is away: */
+	bool away;
+	enum leaving_stage stage;
+	struct space *space; /* while any of it is alive */
+	uint64_t counted;    /* pages, as being written */
+	uint64_t at;	     /* page of what is copied; or first range of what
+				is taken */
+	uint64_t ranges;     /* as many */
 };
 
 static inline uint64_t leaving_bit(const struct leaving *leaving,
@@ -65,6 +82,9 @@ static inline char *leaving_bytes(const struct leaving *leaving, uint64_t index)
 
 /* One is not here any more: it came back, was written, or is not needed. */
 void leaving_part(struct leaving *leaving, uint64_t index);
+
+/* A write has failed, for the log and the next wmap_sync. */
+void leaving_failed(struct leaving *leaving, int error);
 
 /* A run that nothing is left of goes, unless the store has it just now. */
 void leaving_settle(struct leaving *leaving);

@@ -149,6 +149,8 @@ static void read_again(struct ledger *ledger)
 		ledger->serial = max_u64(ledger->serial, record->serial);
 		if (record->kind != RECORD_MAPPING)
 			ledger->ids = max_u64(ledger->ids, record->id);
+		else if (record->bits & RECORD_SWAPPED)
+			ledger->ids = max_u64(ledger->ids, record->object);
 	}
 }
 
@@ -412,6 +414,11 @@ void ledger_swapped(const struct object *object)
 		ledger->mirror[object->slot].bits |= RECORD_SWAPPED;
 }
 
+uint64_t ledger_number(struct ledger *ledger)
+{
+	return ++ledger->ids;
+}
+
 /* ---- Pages in error -------------------------------------------------------------- */
 
 /* The record of a page's neighbours, which is written if there is none; or NULL. */
@@ -562,6 +569,14 @@ void ledger_agent(struct ledger *ledger, uint32_t slot, bool is_there)
 	reflect(ledger, record);
 }
 
+void ledger_parent(struct ledger *ledger, uint32_t slot, uint64_t id)
+{
+	if (!ledger || !slot)
+		return;
+	ledger->records[slot].object = id;
+	reflect(ledger, &ledger->records[slot]);
+}
+
 void ledger_space_memory(struct ledger *ledger, uint32_t slot, uint64_t limit)
 {
 	if (!ledger || !slot)
@@ -594,9 +609,15 @@ void ledger_conn_gone(struct ledger *ledger, uint64_t id, uint64_t n)
 
 /* ---- Mappings ------------------------------------------------------------------ */
 
+static bool is_in_swap(const struct object *object)
+{
+	return object->memfd < 0 && object->swap;
+}
+
 static uint32_t bits_of(const struct mapping *mapping)
 {
-	return (mapping->may_write ? RECORD_MAY_WRITE : 0) |
+	return (is_in_swap(mapping->object) ? RECORD_SWAPPED : 0) |
+	       (mapping->may_write ? RECORD_MAY_WRITE : 0) |
 	       (mapping->tracked ? RECORD_TRACKED : 0) |
 	       (mapping->shared ? RECORD_SHARED : 0) |
 	       (mapping->growing ? RECORD_GROWING : 0) |

@@ -55,7 +55,8 @@ struct record {
 	uint64_t replaces_serial;
 	uint64_t id; /* of the object (of errors, too) or space; of a mapping
 			or pin: its space */
-	uint64_t object; /* of a mapping or pin; 0: plain memory */
+	uint64_t object; /* of a mapping or pin; 0: plain memory; of a space: the
+			    one that it is a fork of, or 0 */
 	union {
 		struct {
 			uint64_t dev, ino;
@@ -90,6 +91,8 @@ struct record {
 #define RECORD_ATTACHED	 0x20 /* of a space: its process is there */
 #define RECORD_AGENT	 0x40 /* likewise: and does what it is asked */
 #define RECORD_SWAPPED	 0x80 /* of an object: pages of it may be in swap */
+/* RECORD_SWAPPED of a mapping: likewise, of its plain memory, which has a number for
+   that. */
 
 /* In the place of an object's number, of what guards have in their hands: what is in
    swap (slots.h), and in the place of its file swap's. */
@@ -135,6 +138,9 @@ void ledger_object_gone(struct object *object);
 int ledger_swap(struct ledger *ledger, int slots, int file);
 void ledger_swapped(const struct object *object);
 
+/* For plain memory, of which pages will be in swap: ledger_mapping tells. */
+uint64_t ledger_number(struct ledger *ledger);
+
 /* A page of it is in ERROR, or is not. Of more neighbours than an object may have
    records of nothing is written: after a takeover they stay as they are. */
 void ledger_error(struct object *object, uint64_t index, bool error);
@@ -148,6 +154,7 @@ int ledger_space(struct ledger *ledger, const uint64_t token[2], uint32_t uid,
 void ledger_uffd(struct ledger *ledger, uint64_t id, uint32_t slot,
 		 uint32_t pid, int uffd);
 void ledger_agent(struct ledger *ledger, uint32_t slot, bool is_there);
+void ledger_parent(struct ledger *ledger, uint32_t slot, uint64_t id);
 void ledger_space_memory(struct ledger *ledger, uint32_t slot, uint64_t limit);
 void ledger_space_gone(struct ledger *ledger, uint64_t id, uint32_t slot);
 void ledger_conn(struct ledger *ledger, uint64_t id, uint64_t n, int fd);

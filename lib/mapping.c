@@ -43,8 +43,7 @@ uint64_t mapping_modes(const struct mapping *mapping)
 
 	/* What cannot be moved out is protected first (swapout.h). */
 	if (mapping->object->memfd < 0)
-		return modes |
-		       (mapping->space->home ? UFFDIO_REGISTER_MODE_WP : 0);
+		return modes | UFFDIO_REGISTER_MODE_WP;
 	if (mapping->tracked || mapping_unseen(mapping))
 		modes |= UFFDIO_REGISTER_MODE_WP;
 	if (mapping->copies)

@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "pager.h"
 #include "space.h"
+#include "swap.h"
 #include "swapout.h"
 #include "sys.h"
 
@@ -26,6 +27,7 @@ void space_create(struct space *space, int uffd, unsigned features)
 	list_init(&space->link);
 	list_init(&space->made);
 	share_init(&space->share, NULL);
+	swapaway_open(space);
 }
 
 void space_destroy(struct space *space)
@@ -353,6 +355,9 @@ int space_split(struct mapping *mapping, uint64_t address)
 	list_del(&mapping->wanting);
 	faults_release(mapping); /* of the upper one's growth page, perhaps */
 	ledger_mapping(mapping); /* at worst upper counts where both are */
+	if (mapping->object->memfd < 0) /* a successor finds it with upper */
+		swap_drop(mapping->object->swap, upper->first,
+			  mapping_end_page(upper));
 	insert(mapping->space, mapping);
 	insert(mapping->space, upper);
 	list_add(&upper->object->mappings, &upper->of_object);
@@ -523,8 +528,12 @@ static int copy_object(const struct mapping *from, struct object **object)
 		return 0;
 	}
 	error = object_create(NULL, true, object);
-	if (!error)
-		(*object)->n_pages = from->object->n_pages;
+	if (error)
+		return error;
+	(*object)->n_pages = from->object->n_pages;
+	error = swapout_copy(from->object, *object, 0, UINT64_MAX);
+	if (error)
+		object_put(*object);
 	return error;
 }
 

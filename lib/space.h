@@ -38,6 +38,7 @@
 #include "loop.h"
 #include "object.h"
 #include "share.h"
+#include "swapaway.h"
 
 struct pager;
 struct space;
@@ -127,8 +128,9 @@ struct space {
 	/* Have its process place the page above a mapping's growth page: who
 	   touched that is held. NULL: it is the pager's own. */
 	void (*grow)(struct mapping *mapping);
-	bool has_agent; /* that could */
-	int sigbus;	/* an empty memfd, where there is no POISON; or -1 */
+	bool has_agent;	  /* that could */
+	struct away away; /* what leaves its process's private memory */
+	int sigbus;	  /* an empty memfd, where there is no POISON; or -1 */
 	struct space_entry *entries;
 	size_t n, room;
 	struct share share; /* of the budget */

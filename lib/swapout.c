@@ -6,6 +6,7 @@
 #include "copies.h"
 #include "fill.h"
 #include "leaving.h"
+#include "ledger.h"
 #include "mem.h"
 #include "pagemap.h"
 #include "share.h"
@@ -19,6 +20,7 @@ int swapout_init(struct pager *pager)
 
 	list_init(&swapout->cooling);
 	list_init(&swapout->retiring);
+	swapaway_init(pager);
 	swapout->swap = swap_create();
 	return swapout->swap ? 0 : -ENOMEM;
 }
@@ -65,9 +67,17 @@ bool swapout_writable(const struct object *object)
 	       object->unwritable < time_now();
 }
 
+/* Of a piece that is cut off the mapping is not known yet. */
+static bool has_agent(const struct object *object)
+{
+	const struct mapping *mapping = object_mapping(object);
+
+	return !mapping || mapping->space->away.agent;
+}
+
 bool swapout_can(const struct object *object)
 {
-	return !object->store && (object->pager->home || object->memfd >= 0);
+	return !object->store && (!swapaway_is(object) || has_agent(object));
 }
 
 /* ---- Taking out ----------------------------------------------------------------- */
@@ -229,8 +239,11 @@ uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count)
 	struct leaving *leaving;
 	uint64_t n;
 
-	if (!may_take(object, mapping) ||
-	    !(object->owner || keep_from_forks(mapping)))
+	if (!may_take(object, mapping))
+		return 0;
+	if (swapaway_is(object))
+		return swapaway_take(object, mapping, first, count);
+	if (!(object->owner || keep_from_forks(mapping)))
 		return 0;
 	count = min_u64(count, LEAVING_PAGES);
 	count = min_u64(count, budget_write_most(object->pager));
@@ -322,6 +335,10 @@ void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
 	bool copies;
 	int error;
 
+	if (leaving->away) {
+		swapaway_rescue(mapping, index, fault);
+		return;
+	}
 	do {
 		copies = is_copied(leaving);
 		if (must_wait(pager, mapping_share(mapping), copies) &&
@@ -383,6 +400,8 @@ bool swapout_must_stay(struct object *object)
 {
 	const struct mapping *mapping = object_mapping(object);
 
+	if (swapaway_is(object))
+		return swapaway_must_wait(object);
 	return mapping && !make_room(object, mapping) &&
 	       is_being_written(object);
 }
@@ -392,6 +411,8 @@ int swapout_return(struct object *object)
 	struct mapping *mapping = object_mapping(object);
 	int error = 0;
 
+	if (swapaway_is(object))
+		return swapaway_return(object);
 	make_room(object, mapping);
 	list_for_each(leaving, &object->leavings, struct leaving, of_object) {
 		for (uint64_t i = leaving->first;
@@ -409,6 +430,10 @@ void swapout_forget(struct object *object, uint64_t first, uint64_t end)
 		uint64_t from = max_u64(first, leaving->first);
 		uint64_t to = min_u64(end, leaving->first + leaving->count);
 
+		if (leaving->away) {
+			swapaway_forget(leaving, from, to);
+			continue;
+		}
 		for (uint64_t i = from; i < to; i++) {
 			if (!leaving_has(leaving, i))
 				continue;
@@ -421,6 +446,20 @@ void swapout_forget(struct object *object, uint64_t first, uint64_t end)
 	swap_drop(object->swap, first, end);
 }
 
+int swapout_copy(const struct object *from, struct object *to, uint64_t first,
+		 uint64_t end)
+{
+	struct pager *pager = from->pager;
+	int error;
+
+	if (!from->swap)
+		return 0;
+	to->id = ledger_number(pager->ledger);
+	error = swap_store_create(pager->swapout.swap, to->id, false,
+				  &to->swap);
+	return error ? error : swap_copy(from->swap, to->swap, first, end);
+}
+
 int swapout_split(struct object *object, struct object *upper, uint64_t first,
 		  uint64_t end)
 {
@@ -428,6 +467,8 @@ int swapout_split(struct object *object, struct object *upper, uint64_t first,
 
 	if (!object->swap)
 		return 0;
+	if (swapaway_is(object))
+		return swapout_copy(object, upper, first, end);
 	error = swap_store_create(object->pager->swapout.swap, 0, upper->owner,
 				  &upper->swap);
 	if (!error)

@@ -34,10 +34,10 @@
  * what is missing there is not zeros. Before a fork all comes back (books_leave.c)
  * and is let in again; if it cannot, the child has nothing there: SIGSEGV.
  *
- * It is done in the pager's own process alone: from another one nothing can be
- * taken out of memory (kernel.md says which calls can be made there). wmapd's
- * clients' private anonymous memory stays. What is shared is in a memfd, and
- * goes from there (swapshared.c).
+ * This is how it is done in the pager's own process: from another one nothing can
+ * be taken out of memory (kernel.md says which calls can be made there). wmapd's
+ * clients do it themselves, when asked (swapaway.h); private copies of file pages
+ * stay there. What is shared is in a memfd, and goes from there (swapshared.c).
  */
 #ifndef WMAP_SWAPOUT_H
 #define WMAP_SWAPOUT_H
@@ -68,6 +68,7 @@ struct swapout {
 	bool told;		  /* the log knows that writing fails */
 	bool kept;		  /* a successor finds what is in swap */
 	void (*opened)(struct pager *pager); /* it is so now; or NULL */
+	struct timer again;		     /* swapaway.c: look for a buffer */
 	/* of swapout_undo */
 	struct timer look;
 	struct message *undoer;
@@ -132,6 +133,14 @@ int swapout_return(struct object *object);
 
 /* What is LEAVING of [first, end), and in swap, is needed no more. */
 void swapout_forget(struct object *object, uint64_t first, uint64_t end);
+
+/* What is in swap of [first, end) of a client's private memory @to has, too; nothing
+   is LEAVING but what is being taken. -ENOMEM. */
+int swapout_copy(const struct object *from, struct object *to, uint64_t first,
+		 uint64_t end);
+
+/* Whoever goes on for us has swap in its hands from now on. False: not now. */
+bool swapout_keep(struct pager *pager);
 
 /* What is in swap of [first, end) goes to @upper. -ENOMEM, and nothing has
    changed. Nothing is LEAVING. */

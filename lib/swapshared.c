@@ -52,8 +52,7 @@ static int track_all(struct object *object)
 	return error;
 }
 
-/* Whoever goes on for us has swap in its hands. */
-static bool keep(struct pager *pager)
+bool swapout_keep(struct pager *pager)
 {
 	struct swapout *swapout = &pager->swapout;
 	int slots, file, error;
@@ -77,7 +76,7 @@ void swapout_begin(struct object *object)
 {
 	struct pager *pager = object->pager;
 
-	if (object->swap || !swapout_ready(pager) || !keep(pager))
+	if (object->swap || !swapout_ready(pager) || !swapout_keep(pager))
 		return;
 	dirty_all(object);
 	if (track_all(object))

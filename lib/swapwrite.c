@@ -58,7 +58,7 @@ static void gone(struct leaving *leaving)
 	pager->swapout.told = false;
 }
 
-static void failed(struct leaving *leaving, int error)
+void leaving_failed(struct leaving *leaving, int error)
 {
 	struct swapout *swapout = &leaving->pager->swapout;
 
@@ -94,7 +94,7 @@ static void write_done(struct io *io)
 
 	if (!io->late)
 		return; /* write_release follows at once */
-	failed(leaving, -ETIMEDOUT);
+	leaving_failed(leaving, -ETIMEDOUT);
 	begun_is_over(leaving);
 	fills_feed(leaving->pager);
 	books_take_up(leaving->pager);
@@ -110,7 +110,7 @@ static void write_release(struct io *io)
 	if (io->result >= 0)
 		gone(leaving);
 	else if (!io->late)
-		failed(leaving, (int)io->result);
+		leaving_failed(leaving, (int)io->result);
 	cool_again(leaving);
 	leaving_settle(leaving);
 	evict_kick(pager);

@@ -158,6 +158,8 @@ static bool args_ok(const struct wire_request *request, unsigned n_fds)
 	case WIRE_UNGUARD:
 	case WIRE_HANDED:
 	case WIRE_HIDDEN:
+	case WIRE_LEFT:
+	case WIRE_TAKEN:
 		return true;
 	case WIRE_RESCUE:
 		return args[0] || n_fds == 1;

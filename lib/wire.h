@@ -32,9 +32,10 @@
  *   PREFETCH   memfd: ranges       its number
  *   GUARD      as JOIN             the ledger's mirror, the hints, the uffd; then,
  *                                  unasked: KEEP and DROP (below);
- *                                  or HIDE and GROW, for who is refused the rest,
- *                                  too
+ *                                  or HIDE, GROW, LEAVE and TAKE, for who is
+ *                                  refused the rest, too
  *   HIDDEN     page map, or none   nothing at all
+ *   LEFT, TAKEN                    likewise
  *   UNGUARD                        nothing; its process's guard is hung up on
  *   RESCUE     uffd, mirror, hints 0: hand over what you have; after HANDED a
  *                                  RESTARTED comes when all is served again.
@@ -83,6 +84,8 @@ enum {
 	WIRE_HAND,   /* object args[0]; args[1]: its file is open for writing */
 	WIRE_HANDED,
 	WIRE_HIDDEN, /* the ranges of HIDE args[0] */
+	WIRE_LEFT,   /* args[1] pages, for LEAVE args[0] */
+	WIRE_TAKEN, /* for TAKE args[0]; bit i of args[1]: range i is not gone */
 	WIRE_KINDS
 };
 
@@ -108,6 +111,14 @@ enum { WIRE_PAGE_NONE, WIRE_PAGE_CLEAN, WIRE_PAGE_DIRTY, WIRE_PAGE_ERROR };
 /* likewise: a touch of args[0], the page above a mapping, waits for the process to
    place the next one (lib/growth.h). */
 #define WIRE_GROW 0x10
+
+/* likewise: a guard's process is to copy what is in memory, up to the first page
+   that is not, of the first range of each pair in the payload to the memory that
+   comes with it, and to keep the mapping, which is the second one, out of forks that
+   run no handlers; then to say LEFT args[0]. To drop the ranges of the payload; then
+   TAKEN args[0] (lib/swapaway.h). */
+#define WIRE_LEAVE 0x20
+#define WIRE_TAKE  0x40
 
 struct wire_request {
 	uint32_t magic;

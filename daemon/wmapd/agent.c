@@ -3,9 +3,9 @@
  * The agent of a session: its guard's thread (lib/guard.h), which does inside its
  * process what nobody can do from outside
  *
- * It has mappings grow (growth.c). And it takes shared memory out of the process's
- * page tables, so that what is used comes back by itself, and is seen in the page
- * map (lib/evict.c):
+ * It has mappings grow (growth.c), and private memory leave (away.c). And it takes
+ * shared memory out of the process's page tables, so that what is used comes back by
+ * itself, and is seen in the page map (lib/evict.c):
  *
  *      wmapd                            agent, by the guard's connection
  *   1                              ◄──  GUARD, or GUARD refused: it is there
@@ -164,6 +164,8 @@ static void hidden(struct agent *agent)
 	session->space->hidden = agent->clock;
 	if (session->space->pagemap < 0)
 		session->space->hide = NULL;
+	else if (session->space->away.unknown)
+		swapaway_look(session->space);
 	if (agent->n)
 		ask(agent);
 }
@@ -223,6 +225,10 @@ void agent_begin(struct conn *conn)
 	session->space->hide = hide;
 	session->space->hidden = 0;
 	has_agent(session, true);
+	away_begin(conn);
+	/* It brings its page map, though nothing is to be hidden. */
+	if (session->space->away.unknown)
+		wait_for(agent, 0);
 }
 
 void agent_end(struct session *session)
@@ -232,11 +238,13 @@ void agent_end(struct session *session)
 
 	if (!agent)
 		return;
+	away_end(session);
 	if (space->pagemap >= 0)
 		close(space->pagemap);
 	space->pagemap = -1;
 	space->hide = NULL;
-	has_agent(session, false);
+	/* What is being taken it may still be about to take. */
+	has_agent(session, space->away.n);
 	loop_timer_stop(&agent->timer);
 	session->agent = NULL;
 	session->agent_is_late = false;

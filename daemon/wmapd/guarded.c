@@ -207,7 +207,7 @@ static void shows(struct space *space, const struct mapping *mapping, int by)
 	struct session *session = space->owner;
 	struct item *item;
 
-	if (!session->guard || !mapping->object->id)
+	if (!session->guard || mapping->object->memfd < 0)
 		return;
 	item = find(session, mapping->object);
 	if (!item || (by < 0 && !item->n_mappings))

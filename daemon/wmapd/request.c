@@ -549,6 +549,7 @@ static int fork_session(struct session *parent, int fd, const uint64_t *token,
 		close(fd);
 		return error;
 	}
+	away_forks(parent, session);
 	error = space_copy(parent->space, session->space);
 	if (error) {
 		close(fd);
@@ -697,6 +698,14 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		break;
 	case WIRE_HIDDEN:
 		agent_has_hidden(conn, request->args[0], fd);
+		break;
+	case WIRE_LEFT:
+		away_left(conn, request->args[0], request->args[1]);
+		conn_silent(conn);
+		break;
+	case WIRE_TAKEN:
+		away_taken(conn, request->args[0], request->args[1]);
+		conn_silent(conn);
 		break;
 	case WIRE_ATTACH:
 		attach(conn, fd, pid, request->args[0], again);

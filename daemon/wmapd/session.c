@@ -176,6 +176,7 @@ void session_end(struct session *session)
 	struct message *message = &session->end;
 
 	session->ending = true;
+	away_forked(session);
 	loop_timer_stop(&session->look);
 	obituary_begin(session);
 	unwatch(session);
@@ -356,6 +357,8 @@ int session_adopt(struct server *server, const struct record *record,
 	session->slot = session->space->slot = record->slot;
 	session->space->id = record->id;
 	session->space->has_agent = record->bits & RECORD_AGENT;
+	if (!(record->bits & RECORD_ATTACHED))
+		session->parent = record->object;
 	list_add(&server->sessions, &session->link);
 	*result = session;
 	return 0;
@@ -403,6 +406,7 @@ int session_attach(struct session *session, pid_t pid, int uffd)
 		    (uint32_t)pid, uffd);
 	session_adopted(session);
 	session->embryo = false;
+	away_forked(session);
 	session->pid = pid;
 	session->space->process = (uint32_t)pid;
 	session_watch(session);

@@ -328,8 +328,10 @@ static int adopt_space(struct all *all, const struct record *record)
 	if (uffd >= 0) {
 		error = pager_space_attach(session->space, uffd);
 		session->embryo = false;
+		session->parent = 0;
 		session_watch(session);
 	}
+	session->space->away.unknown = true;
 	adopt_conns(all, session);
 	if (!error && record->of_space.memory != BUDGET_NONE)
 		error = share_bound_process(session->space,
@@ -395,6 +397,20 @@ static int plain_object(const struct record *record, struct object **object)
 	return error;
 }
 
+/* Without its part of swap it is as good as lost. */
+static int swapped_object(struct all *all, const struct record *record,
+			  struct mapping *mapping)
+{
+	int error = plain_object(record, &mapping->object);
+
+	if (error)
+		return error;
+	mapping->object->id = record->object;
+	mapping->refused = swapout_adopt_object(
+		all->server->pager, record->object, &mapping->object->swap);
+	return 0;
+}
+
 /* What only a client that lies has (rescue.c). */
 static int check(const struct mapping *mapping)
 {
@@ -414,6 +430,8 @@ static int find_object(struct all *all, const struct record *record,
 {
 	struct object *object = object_of(all, record->object);
 
+	if (record->bits & RECORD_SWAPPED)
+		return swapped_object(all, record, mapping);
 	mapping->object = object ? object_get(object) : NULL;
 	if (!object && !record->object)
 		return plain_object(record, &mapping->object);
@@ -451,6 +469,9 @@ static int adopt_mapping(struct all *all, struct record *record)
 		return error;
 	}
 	view_touched_any(mapping->view);
+	/* An embryo's process is asked nothing. */
+	space->away.in_doubt |= record->bits & RECORD_SWAPPED &&
+				space->has_agent && space->uffd >= 0;
 	if (mapping->refused)
 		return -ENODATA;
 	return share_bound_mapping(mapping, record->of_mapping.memory);
@@ -597,6 +618,7 @@ int takeover_adopt(struct server *server, struct list *taken)
 			ledger_drop(server->ledger, all.records[i].slot);
 	free(all.records);
 	free(all.objects);
+	away_adopt(server);
 	counts_take(server, taken);
 	swapout_adopted(server->pager);
 	let_go(taken);

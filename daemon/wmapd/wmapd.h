@@ -118,6 +118,8 @@ struct session {
 	struct conn *guard;	 /* of conns, or NULL */
 	struct guarded *guarded; /* what it holds: guarded.c's own */
 	struct agent *agent;	 /* agent.c's own, or NULL */
+	struct leaver *leaver;	 /* away.c's own, or NULL */
+	uint64_t parent; /* of an embryo: the number of its space; or 0 */
 	bool agent_is_late;
 	unsigned times_late;
 	struct list wanting; /* mapping.wanting: growth.c's own, all of it */
@@ -263,6 +265,22 @@ struct conn *agent_conn(const struct session *session);
 
 /* HIDDEN; takes @pagemap over, or -1. */
 void agent_has_hidden(struct conn *conn, uint64_t number, int pagemap);
+
+/* ---- away.c ----------------------------------------------------------------- */
+
+/* Private memory of its process may leave from now on; or not any more. */
+void away_begin(struct conn *conn);
+void away_end(struct session *session);
+
+/* LEFT and TAKEN. */
+void away_left(struct conn *conn, uint64_t number, uint64_t pages);
+void away_taken(struct conn *conn, uint64_t number, uint64_t failed);
+
+/* A fork: before what is known is copied; and its child is there, or will not be.
+   Those that a predecessor has seen begin. */
+void away_forks(struct session *parent, struct session *child);
+void away_forked(struct session *child);
+void away_adopt(struct server *server);
 
 /* ---- growth.c --------------------------------------------------------------- */
 

@@ -34,8 +34,8 @@
  *             its own before the first fork with mappings alive. If it cannot
  *             (Linux before 6.6, no wmap command beside the library, a store of
  *             the program's own functions is mapped), and in a child of a raw
- *             clone(2), the child has none but private anonymous memory of
- *             which nothing was in swap, which is ordinary memory there: a touch
+ *             clone(2), the child has none but private anonymous memory, if
+ *             nothing of that was in swap, which is ordinary memory there: a touch
  *             of the others is SIGSEGV, never zeros.
  *   Kernel    read(2), write(2), O_DIRECT and io_uring work on untouched mapped
  *             memory, unless the pager got user-mode faults only
@@ -356,8 +356,9 @@ WMAP_API int wmap_advise(void *addr, size_t length, int advice);
  * clean and were not used lately; changed ones are written back before. Below
  * it nothing goes. Files are read and written past the page cache, but for what
  * it has already. Anonymous pages, and changed ones of private mappings of files,
- * go to swap (wmap_swap_set). Where the pager is another process private anonymous
- * pages count, and stay, and changed ones of private mappings of files do not count.
+ * go to swap (wmap_swap_set). Where the pager is another process changed pages of
+ * private mappings of files do not count, and stay; so do private anonymous ones,
+ * which count, where it has no thread here (wmapd(8)) or there is no /proc.
  * May be called again at any time; what is too much then goes in the background.
  *
  * Each thread should find room for 16 pages: with less, threads that use several
@@ -411,7 +412,7 @@ WMAP_API int wmap_mapping_bound(void *addr, size_t bytes);
  *
  * Before a fork all that is in the file comes back, whatever the budget; after it
  * the pager is another process (wmap_pager_set): there $WMAP_SWAP alone says where
- * pages go, those of shared anonymous memory; private ones stay.
+ * anonymous pages go, and none come back for a fork.
  * What cannot come back the child does not have: SIGSEGV.
  *
  * Errors:

@@ -1070,6 +1070,11 @@ static void drop_written(struct swapped *swapped, uint64_t first, uint64_t end)
 	}
 }
 
+void swap_unwrite(struct wmap_store *store, uint64_t index)
+{
+	drop_written(store->self, index, index + 1);
+}
+
 void swap_drop(struct wmap_store *store, uint64_t first, uint64_t end)
 {
 	struct swapped *swapped = store ? store->self : NULL;
@@ -1111,6 +1116,47 @@ int swap_split(struct wmap_store *store, struct wmap_store *other,
 
 		pages_put(error ? &to->pages : &from->pages, page);
 	}
+	mem_free(indexes, n * sizeof(*indexes));
+	return error;
+}
+
+/* Each block counts its pages in 16 bits; some are for transfers. */
+#define USES_MOST 60000
+
+static bool can_be_copied(const struct swap *swap, uint64_t record)
+{
+	uint64_t end = page_up(record_at(record) + record_size(record)) / PAGE;
+
+	for (uint64_t i = record_at(record) / PAGE; i < end; i++)
+		if (swap->uses[i] >= USES_MOST)
+			return false;
+	return true;
+}
+
+static int copy_record(struct swapped *to, uint64_t index, uint64_t record)
+{
+	if (!record_size(record))
+		return note(to, index, 0, 0);
+	if (!can_be_copied(to->swap, record))
+		return -ENOMEM;
+	return note(to, index, record_at(record), record_size(record));
+}
+
+int swap_copy(const struct wmap_store *store, struct wmap_store *other,
+	      uint64_t first, uint64_t end)
+{
+	const struct swapped *from = store->self;
+	uint64_t *indexes;
+	size_t n;
+	int error = swap_collect(store, first, end, &indexes, &n);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < n && !error; i++)
+		error = copy_record(other->self, indexes[i],
+				    record_of(from, indexes[i]));
+	for (size_t i = 0; i < n && error; i++)
+		forget(other->self, indexes[i]);
 	mem_free(indexes, n * sizeof(*indexes));
 	return error;
 }

@@ -14,7 +14,8 @@ KINDS = """MAP UNMAP MOVE PROTECT SYNC ADVISE RESIDENCY LIST STATS MEMORY SWAP
 PREFETCH PIN PREFETCH_WAIT FRAME YIELD REGROW GROW FILE_SYNC FILE_WRITING
 FILE_WRITTEN FILE_LENGTH UNDO REDO LEAVE STAY ABANDON STOP RECORD REPLAY HELLO
 JOIN FORK ATTACH INHERITED SPACES HINTS MOVE_IN ADOPT_OBJECT ADOPT_MAPPING
-MAPPINGS REPLACE GUARD UNGUARD RESCUE HAND HANDED HIDDEN""".split()
+MAPPINGS REPLACE GUARD UNGUARD RESCUE HAND HANDED HIDDEN
+LEFT TAKEN""".split()
 KIND = {name: i for i, name in enumerate(KINDS)}
 MAGIC = 0x34706D77
 PAGE = 4096
@@ -149,7 +150,7 @@ def wire():
     yield "mappings", 0, packet("MAPPINGS", AT, 0, (1,))
     yield "mappings-beyond", 0, packet("MAPPINGS", 1 << 47, 0, (1,))
     yield "replace", 0, packet("REPLACE")
-    for kind in ("GUARD", "UNGUARD", "HANDED"):
+    for kind in ("GUARD", "UNGUARD", "HANDED", "LEFT", "TAKEN"):
         yield kind.lower(), 0, packet(kind, 0, 0, (1, 2))
         yield kind.lower() + "-fd", 1, packet(kind, 0, 0, (1, 2))
     for fds in range(5):

@@ -1214,6 +1214,333 @@ static void agents(void)
 	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
 }
 
+/* ---- Private memory that leaves (lib/swapaway.h) ----------------------------------- */
+
+#define LEAVER_PAGES 400
+
+/* Who stores to its own private memory while its agent lies; from another thread,
+   as it may have to wait for it. */
+struct leaver {
+	int fd, guard, uffd;
+	unsigned lie;
+	unsigned asked[2];
+	unsigned held; /* that TAKE is not done when it should be */
+	uint64_t token[2];
+	uint64_t *memory;
+	_Atomic bool over, wrong;
+};
+
+static void *store_privately(void *context)
+{
+	struct leaver *leaver = context;
+	volatile uint64_t *memory = leaver->memory;
+	static uint64_t counts[LEAVER_PAGES];
+	unsigned page = 0;
+
+	memset(counts, 0, sizeof(counts));
+	for (unsigned i = 0; i < 1000; i++) {
+		page = (page + 397) % LEAVER_PAGES;
+		if (memory[page * PAGE / 8] != counts[page])
+			leaver->wrong = true;
+		memory[page * PAGE / 8] = ++counts[page];
+	}
+	leaver->over = true;
+	return NULL;
+}
+
+/* What is in memory, up to the first page that is not: who reads that waits for
+   wmapd. How many pages; as it should be, but for which bytes. */
+static unsigned copy_as_asked(const struct answer *answer, bool rightly)
+{
+	const struct wire_range *ranges = (const void *)answer->bytes;
+	unsigned char there;
+	unsigned pages = 0;
+
+	for (unsigned i = 0; i < 64 && ranges[i].length; i += 2)
+		for (uint64_t at = 0; at < ranges[i].length; at += PAGE) {
+			char *page = (char *)ranges[i].start + at;
+
+			if (mincore(page, PAGE, &there) || !(there & 1))
+				return pages;
+			pwrite(answer->fds[0], rightly ? page : answer->bytes,
+			       PAGE, pages++ * PAGE);
+		}
+	return pages;
+}
+
+static void drop_as_asked(const struct answer *answer)
+{
+	const struct wire_range *ranges = (const void *)answer->bytes;
+
+	for (unsigned i = 0; i < 64 && ranges[i].length; i++)
+		madvise((void *)ranges[i].start, ranges[i].length,
+			MADV_DONTNEED);
+}
+
+/* No lie: while it is about to drop what is asked, calls that concern it wait. */
+static void drop_while_asking(struct leaver *leaver, struct wire_request *taken,
+			      const struct answer *answer)
+{
+	static struct answer late;
+	struct pollfd one = { .fd = leaver->fd, .events = POLLIN };
+	uint64_t at = (uint64_t)leaver->memory, length = LEAVER_PAGES * PAGE;
+
+	say_to(leaver->fd,
+	       &REQUEST(MESSAGE_MOVE, .address = at, .length = length,
+			.args = { at, length }),
+	       NULL, 0);
+	expect(!poll(&one, 1, 200), "a call waits");
+	drop_as_asked(answer);
+	say_to(leaver->guard, taken, NULL, 0);
+	expect(!hear(leaver->fd, &late), "and is answered then");
+}
+
+#define LEAVER_LIES 8
+
+static void lie_about_leaving(struct leaver *leaver,
+			      const struct answer *answer)
+{
+	uint64_t number = answer->reply.args[0];
+	bool copies = answer->reply.flags & WIRE_LEAVE;
+	struct wire_request said =
+		REQUEST(copies ? WIRE_LEFT : WIRE_TAKEN, .args = { number });
+
+	leaver->asked[!copies]++;
+	if (!copies && leaver->asked[1] == leaver->held)
+		return;
+	switch (leaver->lie) {
+	case 0: /* as it should */
+		if (copies)
+			said.args[1] = copy_as_asked(answer, true);
+		else
+			drop_as_asked(answer);
+		break;
+	case 1: /* never answers */
+		return;
+	case 2: /* what is not due, or another thing */
+		for (uint64_t i = 0; i < 20; i++) {
+			said.args[0] = number + 7 * i - 71;
+			say_to(leaver->guard, &said, NULL, 0);
+		}
+		said = REQUEST(copies ? WIRE_TAKEN : WIRE_LEFT,
+			       .args = { number });
+		break;
+	case 3: /* has copied more than it could, and dropped nothing */
+		said.args[1] = copies ? WIRE_PAYLOAD : 0;
+		break;
+	case 4: /* others' bytes, and dropped nothing */
+		if (copies)
+			said.args[1] = copy_as_asked(answer, false);
+		break;
+	case 5: /* cannot copy */
+		break;
+	case 6: /* answers late */
+		if (copies) {
+			said.args[1] = copy_as_asked(answer, true);
+		} else if (leaver->asked[1] == 1) {
+			drop_while_asking(leaver, &said, answer);
+			return;
+		} else {
+			drop_as_asked(answer);
+		}
+		break;
+	default: /* cannot drop, and has */
+		if (!copies)
+			drop_as_asked(answer);
+		said.args[1] = copies ? copy_as_asked(answer, true) :
+					~UINT64_C(0);
+	}
+	say_to(leaver->guard, &said, NULL, 0);
+}
+
+/* What comes next to the guard, if it comes soon. */
+static void answer_next(struct leaver *leaver, struct answer *answer)
+{
+	struct pollfd one = { .fd = leaver->guard, .events = POLLIN };
+
+	if (poll(&one, 1, 10) != 1)
+		return;
+	memset(answer, 0, sizeof(*answer));
+	expect(hear(leaver->guard, answer) != -ENOTCONN,
+	       "a liar is not cut off");
+	if (answer->reply.flags & (WIRE_LEAVE | WIRE_TAKE))
+		lie_about_leaving(leaver, answer);
+	for (unsigned i = 0; i < answer->n_fds; i++)
+		close(answer->fds[i]);
+}
+
+static void answer_for(struct leaver *leaver)
+{
+	static struct answer answer;
+
+	while (!leaver->over)
+		answer_next(leaver, &answer);
+}
+
+static void map_privately(struct leaver *leaver)
+{
+	static struct answer answer;
+	const size_t length = LEAVER_PAGES * PAGE;
+	struct wire_request request = REQUEST(WIRE_GUARD);
+	void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	expect(memory != MAP_FAILED, "addresses");
+	leaver->memory = memory;
+	leaver->fd = dial();
+	leaver->uffd = uffd_new();
+	expect(!ask_keep(leaver->fd, REQUEST(WIRE_HELLO), leaver->uffd,
+			 &answer),
+	       "a session");
+	memcpy(leaver->token, answer.reply.args, sizeof(leaver->token));
+	memcpy(request.args, leaver->token, sizeof(leaver->token));
+	close(answer.fds[0]);
+	leaver->guard = dial();
+	expect(!ask_keep(leaver->guard, request, -1, &answer), "a guard");
+	for (unsigned i = 0; i < answer.n_fds; i++)
+		close(answer.fds[i]);
+	expect(!ask_keep(leaver->fd,
+			 map_at((uint64_t)memory, LEAVER_PAGES,
+				WMAP_PRIVATE | WMAP_ANONYMOUS),
+			 -1, &answer) &&
+		       !uffd_register(leaver->uffd, (uint64_t)memory, length,
+				      answer.reply.args[0]),
+	       "a mapping");
+}
+
+/* A client as it should be, beside. */
+static void be_modest(void)
+{
+	const size_t length = LEAVER_PAGES * PAGE;
+	struct wmap_map_options wishes = { .size = sizeof(wishes) };
+	uint64_t *memory;
+
+	alarm(60);
+	setenv("WMAP_SOCKET", socket_name, 1);
+	memory = wmap_map(NULL, length, PROT_READ | PROT_WRITE,
+			  WMAP_PRIVATE | WMAP_ANONYMOUS, -1, 0, &wishes);
+	if (memory == MAP_FAILED)
+		_exit(1);
+	for (unsigned round = 0; round < 2; round++)
+		for (uint64_t i = 0; i < LEAVER_PAGES; i++) {
+			if (memory[i * PAGE / 8] != (round ? i + round : 0))
+				_exit(2);
+			memory[i * PAGE / 8] = i + round + 1;
+		}
+	_exit(0);
+}
+
+static void unmap_privately(const struct leaver *leaver)
+{
+	munmap(leaver->memory, LEAVER_PAGES * PAGE);
+	close(leaver->guard);
+	close(leaver->fd);
+	close(leaver->uffd);
+}
+
+static void leave_lying(unsigned lie)
+{
+	struct leaver leaver = { .lie = lie };
+	pthread_t thread;
+	int status = -1;
+	pid_t modest;
+
+	alarm(60); /* for each */
+	map_privately(&leaver);
+	expect(!pthread_create(&thread, NULL, store_privately, &leaver),
+	       "a thread");
+	modest = fork();
+	if (!modest)
+		be_modest();
+	answer_for(&leaver);
+	pthread_join(thread, NULL);
+	expect(leaver.asked[0], "it is asked");
+	expect(!leaver.asked[1] == (lie == 1 || lie == 2 || lie == 5),
+	       "and asked on, if it answers");
+	expect(!leaver.wrong, "what it has is right");
+	expect(waitpid(modest, &status, 0) == modest && !status,
+	       "others are served");
+	unmap_privately(&leaver);
+}
+
+static void leavers(void)
+{
+	setenv("WMAP_MEMORY", "1M", 1);
+	start_wmapd();
+	for (unsigned i = 0; i < LEAVER_LIES; i++)
+		leave_lying(i);
+	kill(wmapd, SIGTERM);
+	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
+}
+
+/* It has a keeper, who has a child. */
+static void kill_kept(void)
+{
+	char path[64];
+	FILE *file;
+	int pid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)wmapd,
+		 (int)wmapd);
+	file = fopen(path, "r");
+	expect(file && fscanf(file, "%d", &pid) == 1 && !kill(pid, SIGKILL),
+	       "wmapd is killed");
+	fclose(file);
+}
+
+static void replace_kept(void)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), "%s/wmapd --replace --socket %s",
+		 getenv("WMAP_BIN"), socket_name);
+	expect(!system(command), "wmapd is replaced");
+}
+
+static void hear_of_successor(int fd)
+{
+	static struct answer answer;
+
+	do
+		expect(!hear(fd, &answer), "a successor");
+	while (!(answer.reply.flags & WIRE_RESTARTED));
+}
+
+/* A page of which wmapd wants to be rid is dropped when another one is there: it
+   may be stored to from when that is known on. */
+static void drop_late(void (*end)(void))
+{
+	static struct answer answer;
+	struct leaver leaver = { .held = 5 };
+	struct wire_request guard = REQUEST(WIRE_GUARD);
+	pthread_t thread;
+
+	map_privately(&leaver);
+	memcpy(guard.args, leaver.token, sizeof(leaver.token));
+	expect(!pthread_create(&thread, NULL, store_privately, &leaver),
+	       "a thread");
+	while (leaver.asked[1] < leaver.held)
+		answer_next(&leaver, &answer);
+	end();
+	hear_of_successor(leaver.fd);
+	drop_while_asking(&leaver, &guard, &answer);
+	expect(!leaver.over, "who stores has waited, too");
+	answer_for(&leaver);
+	pthread_join(thread, NULL);
+	expect(!leaver.wrong, "and finds what it has stored");
+	unmap_privately(&leaver);
+}
+
+static void late_drops(void)
+{
+	setenv("WMAP_MEMORY", "1M", 1);
+	start_wmapd_with(true);
+	drop_late(kill_kept);
+	drop_late(replace_kept);
+	kill(wmapd, SIGTERM);
+	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
+}
+
 /* ---- Lists (MESSAGE_PREFETCH) ---------------------------------------------------- */
 
 static int list_of(size_t n, uint64_t start, uint64_t length, int seals)
@@ -1451,6 +1778,8 @@ static const struct attack {
 	{ "states", states },
 	{ "guards", guards },
 	{ "agents", agents },
+	{ "leavers", leavers },
+	{ "late_drops", late_drops },
 	{ "lists", lists },
 	{ "forged", forged },
 };

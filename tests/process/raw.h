@@ -162,7 +162,8 @@ static inline void expect(bool fact, const char *what)
 	exit(1);
 }
 
-static inline void start_wmapd(void)
+/* @keeper: and who starts another one if it is killed, who is in its place here. */
+static inline void start_wmapd_with(bool keeper)
 {
 	char program[512];
 	int tries = 500, fd;
@@ -173,8 +174,8 @@ static inline void start_wmapd(void)
 	wmapd = fork();
 	if (!wmapd) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(program, "wmapd", "--alone", "--socket", socket_name,
-		      NULL);
+		execl(program, "wmapd", "--socket", socket_name,
+		      keeper ? NULL : "--alone", NULL);
 		perror(program);
 		_exit(1);
 	}
@@ -185,6 +186,11 @@ static inline void start_wmapd(void)
 		exit(1);
 	}
 	close(fd);
+}
+
+static inline void start_wmapd(void)
+{
+	start_wmapd_with(false);
 }
 
 #endif

@@ -13,7 +13,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +34,10 @@ static struct board {
 
 static char *at;
 
+/* Private memory has a test of its own (away.c), but where it is the same. */
+static const int kinds[] = { WMAP_SHARED, WMAP_PRIVATE };
+static int kind = WMAP_SHARED;
+
 static void begin_with(const char *memory)
 {
 	ck_assert_int_eq(setenv("WMAP_MEMORY", memory, 1), 0);
@@ -42,7 +45,7 @@ static void begin_with(const char *memory)
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(board, MAP_FAILED);
 	wmapd_start();
-	at = memory_map(LARGE, READ_WRITE, WMAP_SHARED | WMAP_ANONYMOUS, -1, 0);
+	at = memory_map(LARGE, READ_WRITE, kind | WMAP_ANONYMOUS, -1, 0);
 }
 
 static void keeps_within(uint64_t budget)
@@ -158,27 +161,6 @@ static int count_up(int number)
 	return 0;
 }
 
-static void kill_wmapd(void)
-{
-	kill(served_by.pid, SIGKILL);
-}
-
-static void replace_wmapd(void)
-{
-	char command[PATH_MAX];
-
-	snprintf(command, sizeof(command), "%s/wmapd --replace --socket %s",
-		 getenv("WMAP_BIN"), served_by.address);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static void kill_both(void)
-{
-	kill(served_by.keeper, SIGKILL);
-	kill(served_by.pid, SIGKILL);
-}
-
-static void (*const ends[])(void) = { kill_wmapd, replace_wmapd, kill_both };
 #define TIMES 12
 
 static bool went_on(void *rounds)
@@ -196,15 +178,8 @@ START_TEST(nothing_is_lost_when_wmapd_goes)
 	for (unsigned i = 0; i < OWNERS; i++)
 		owners[i] = process_start(count_up, i);
 	for (unsigned i = 0; i < n; i++) {
-		unsigned rounds = board->rounds;
-
-		ck_assert(process_wait(went_on, &rounds, 60));
-		process_sleep_ms((unsigned)random_below(&random, 50));
-		ends[_i]();
-		rounds = board->rounds;
-		ck_assert(process_wait(went_on, &rounds, 60));
+		wmapd_end(_i, &board->rounds, went_on, &random);
 		ck_assert(!board->wrong);
-		wmapd_find();
 		/* the file, past the page cache, and for a successor */
 		ck_assert_uint_le(
 			count_descriptors(served_by.pid, "/var/tmp/", NULL), 3);
@@ -234,6 +209,7 @@ static bool is_within(void *unused)
 START_TEST(without_a_place_pages_stay)
 {
 	ck_assert_int_eq(setenv("WMAP_SWAP", "/not/there", 1), 0);
+	kind = kinds[_i];
 	begin_with("1M");
 	pattern_fill(at, LARGE, SEED, 0);
 	process_ends_well(process_start(see_and_store, 1));
@@ -254,6 +230,7 @@ START_TEST(what_finds_no_room_stays)
 {
 	const struct rlimit limit = { LARGE / 4, RLIM_INFINITY };
 
+	kind = kinds[_i];
 	begin_with("1M");
 	pattern_fill(at, LARGE / 4, SEED, 0);
 	ck_assert(process_wait(has_swapped, NULL, 20));
@@ -277,13 +254,14 @@ START_TEST(what_is_lost_is_an_error)
 {
 	int slots = -1;
 
+	kind = kinds[_i];
 	begin_with("1M");
 	pattern_fill(at, LARGE, SEED, 0);
 	count_descriptors(served_by.pid, "/memfd:wmap-slots", &slots);
 	if (slots < 0)
 		return; /* of root's right to look */
 	ck_assert_int_eq(pwrite(slots, "garbage", 8, 0), 8);
-	kill_wmapd();
+	wmapd_kill();
 	for (size_t i = 0; i < N_PAGES; i++)
 		if (!process_load(at + PAGES(i)))
 			ck_assert(pattern_holds(at + PAGES(i), PAGE, SEED,
@@ -302,9 +280,12 @@ int main(void)
 	tcase_add_test(facts, a_hole_is_a_hole);
 	/* ThreadSanitizer lets no guard be (its stack), who would be needed. */
 	tcase_add_loop_test(facts, nothing_is_lost_when_wmapd_goes, 0,
-			    COUNT(ends) - THREAD_SANITIZED);
-	tcase_add_test(facts, without_a_place_pages_stay);
-	tcase_add_test(facts, what_finds_no_room_stays);
-	tcase_add_test(facts, what_is_lost_is_an_error);
+			    WMAPD_ENDS - THREAD_SANITIZED);
+	tcase_add_loop_test(facts, without_a_place_pages_stay, 0,
+			    COUNT(kinds) - THREAD_SANITIZED);
+	tcase_add_loop_test(facts, what_finds_no_room_stays, 0,
+			    COUNT(kinds) - THREAD_SANITIZED);
+	tcase_add_loop_test(facts, what_is_lost_is_an_error, 0,
+			    COUNT(kinds) - THREAD_SANITIZED);
 	return facts_run(facts);
 }

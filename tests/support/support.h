@@ -195,6 +195,14 @@ void wmapd_start(void);
 /* Find it again: a successor. */
 void wmapd_find(void);
 
+void wmapd_kill(void);
+
+/* It is killed; replaced; killed with its keeper: at some moment while others count
+   their @rounds, which then have to go on. */
+#define WMAPD_ENDS 3
+void wmapd_end(int way, const atomic_uint *rounds, bool (*went_on)(void *),
+	       uint64_t *random);
+
 /* ---- fuse.c: file systems of our own, with one file each ----------------- */
 
 #define FUSE_LENGTH  PAGES(16)

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,5 +107,41 @@ void wmapd_start(void)
 {
 	ck_assert_int_eq(wmap_pager_set("private"), 0);
 	ck_assert_int_eq(wmap_start(NULL), 0);
+	wmapd_find();
+}
+
+void wmapd_kill(void)
+{
+	kill(served_by.pid, SIGKILL);
+}
+
+static void replace_wmapd(void)
+{
+	char command[PATH_MAX];
+
+	snprintf(command, sizeof(command), "%s/wmapd --replace --socket %s",
+		 getenv("WMAP_BIN"), served_by.address);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void kill_both(void)
+{
+	kill(served_by.keeper, SIGKILL);
+	kill(served_by.pid, SIGKILL);
+}
+
+static void (*const ends[WMAPD_ENDS])(void) = { wmapd_kill, replace_wmapd,
+						kill_both };
+
+void wmapd_end(int way, const atomic_uint *rounds, bool (*went_on)(void *),
+	       uint64_t *random)
+{
+	unsigned before = *rounds;
+
+	ck_assert(process_wait(went_on, &before, 60));
+	process_sleep_ms((unsigned)random_below(random, 50));
+	ends[way]();
+	before = *rounds;
+	ck_assert(process_wait(went_on, &before, 60));
 	wmapd_find();
 }
