@@ -14,7 +14,9 @@
  *                           changed there; the rest of the last one is zeros;
  *                           what was past the end and no longer is heals
  *
- * A page that is being read at the moment is read again. One that is being
+ * Where the file's server may be silent, what was written is read as for a fault,
+ * and the answer waits for that, until its deadline. A page that is being read at
+ * the moment is read again. One that is being
  * written back for longer than its deadline is not waited for, but written again,
  * for the old bytes may overtake the new ones.
  */
@@ -176,16 +178,187 @@ static void clear_tail(struct object *object, uint64_t length)
 
 /* What was stored past the old end, in its page, is not in the file; it would be,
    by the next write-back. */
+static bool must_show_growth(const struct object *object, uint64_t length)
+{
+	uint64_t old = object->length;
+	struct page page = pages_get(&object->pages, old >> PAGE_SHIFT);
+
+	return length > old && old % PAGE && page_is(page, STATES_PRESENT) &&
+	       !has_course(object);
+}
+
 static int show_growth(struct object *object, uint64_t length)
 {
 	uint64_t old = object->length;
 	struct page page = pages_get(&object->pages, old >> PAGE_SHIFT);
 
-	if (length <= old || !(old % PAGE) || !page_is(page, STATES_PRESENT) ||
-	    has_course(object))
+	if (!must_show_growth(object, length))
 		return 0;
 	clear_tail(object, old);
 	return refresh(object, page, old, page_up(old));
+}
+
+/* ---- Around writing, where the file's server may be silent ------------------- */
+
+#define PEEK_PAGES 16
+
+/* The bytes [at, end) on their way from the file into the pages in memory. */
+struct peek {
+	struct io io;
+	struct message *message; /* to be answered, or NULL */
+	struct object *object;	 /* referenced */
+	bool promised;		 /* by FILE_WRITING */
+	uint64_t at, end;
+	char bytes[PEEK_PAGES * PAGE];
+};
+
+static void peek_answer(struct peek *peek, int error)
+{
+	struct message *message = peek->message;
+
+	if (!message)
+		return;
+	peek->message = NULL;
+	retry_and_answer(message->pager, peek->object, message, error);
+	if (peek->promised)
+		books_file_writing_over(peek->object);
+}
+
+static void peek_end(struct peek *peek, int error)
+{
+	peek_answer(peek, error);
+	object_put(peek->object);
+	mem_free(peek, sizeof(*peek));
+}
+
+/* Of what was read, what belongs to pages that are there now. */
+static int put_in(struct peek *peek, uint64_t n)
+{
+	struct object *object = peek->object;
+	uint64_t start = peek->at, end = start + n;
+	uint64_t cursor = 0;
+	struct page page;
+	int error = 0;
+
+	while (!error &&
+	       pages_next(&object->pages, start >> PAGE_SHIFT,
+			  page_up(end) >> PAGE_SHIFT, &cursor, &page)) {
+		uint64_t from = max_u64(start, page.index << PAGE_SHIFT);
+		uint64_t to = min_u64(end, (page.index + 1) << PAGE_SHIFT);
+
+		if (!page_is(page, STATES_PRESENT))
+			continue;
+		if (page.state == PAGE_WRITING)
+			object_set(object, page, PAGE_REDIRTIED, page.views);
+		error = object_patch(object, from, peek->bytes + (from - start),
+				     to - from);
+	}
+	return error;
+}
+
+/* The end of the file ends it, too. */
+static void peek_done(struct io *io)
+{
+	struct peek *peek = container_of(io, struct peek, io);
+	int64_t n = io->result;
+	int error = n < 0 ? (int)n : put_in(peek, (uint64_t)n);
+
+	if (error)
+		peek_answer(peek, error);
+	if (n < (int64_t)io->pub.length)
+		peek->at = peek->end;
+	else
+		peek->at += (uint64_t)n;
+}
+
+/* To the next page that is there; false: there is none. */
+static bool peek_seek(struct peek *peek)
+{
+	struct object *object = peek->object;
+	uint64_t cursor = 0;
+	struct page page;
+
+	while (pages_next(&object->pages, peek->at >> PAGE_SHIFT,
+			  page_up(peek->end) >> PAGE_SHIFT, &cursor, &page)) {
+		if (!page_is(page, STATES_PRESENT))
+			continue;
+		peek->at = max_u64(peek->at, page.index << PAGE_SHIFT);
+		return !list_empty(&object->mappings);
+	}
+	return false;
+}
+
+static void peek_next(struct io *io)
+{
+	struct peek *peek = container_of(io, struct peek, io);
+	struct object *object = peek->object;
+	uint64_t most = sizeof(peek->bytes) - peek->at % PAGE;
+
+	if (!peek->message || peek->at >= peek->end || !peek_seek(peek)) {
+		peek_end(peek, 0);
+		return;
+	}
+	*io = (struct io){
+		.pub = { .buffer = peek->bytes,
+			 .offset = peek->at,
+			 .length = min_u64(most, peek->end - peek->at) },
+		.operation = IO_READ,
+		.done = peek_done,
+		.release = peek_next,
+	};
+	io_start(io, peek->message->pager->loop, object->store,
+		 list_first(&object->mappings, struct mapping, of_object)
+			 ->deadline);
+}
+
+/* Answers; @promised as books_file_writing_over. */
+static void peek_start(struct object *object, struct message *message,
+		       uint64_t at, uint64_t end, bool promised)
+{
+	struct peek *peek = mem_alloc(sizeof(*peek));
+
+	if (!peek) {
+		retry_and_answer(message->pager, object, message, -ENOMEM);
+		if (promised)
+			books_file_writing_over(object);
+		return;
+	}
+	peek->message = message;
+	peek->object = object_get(object);
+	peek->promised = promised;
+	peek->at = at;
+	peek->end = end;
+	peek_next(&peek->io);
+}
+
+/* What was written, and what there is now between the old end and that. */
+static void peek_written(struct object *object, struct message *message,
+			 bool promised)
+{
+	uint64_t from = message->file.offset;
+	uint64_t end = from + message->file.length;
+
+	if (promised && must_show_growth(object, end)) {
+		clear_tail(object, object->length);
+		from = min_u64(from, object->length);
+	}
+	object->length = max_u64(object->length, end);
+	peek_start(object, message, from, end, promised);
+}
+
+/* What was made longer: the rest of the last page there was. */
+static void peek_growth(struct object *object, struct message *message,
+			uint64_t length)
+{
+	uint64_t old = object->length;
+	bool grows = must_show_growth(object, length);
+
+	if (grows)
+		clear_tail(object, old);
+	if (length < old)
+		clear_tail(object, length);
+	object->length = length;
+	peek_start(object, message, old, grows ? page_up(old) : old, false);
 }
 
 /* From this page on what was read may have been nothing, and is something now. */
@@ -235,8 +408,13 @@ void books_file_written(struct message *message)
 	uint64_t cursor = 0;
 	int error = 0;
 
-	if (object) {
+	if (object)
 		fills_repeat(object, min_u64(first, old_end(object)), end);
+	if (object && store_file_is_patient(object->store)) {
+		peek_written(object, message, writing);
+		return;
+	}
+	if (object) {
 		if (writing)
 			error = show_growth(object, written);
 		while (!error &&
@@ -284,6 +462,12 @@ void books_file_length(struct message *message)
 			     UINT64_MAX);
 		object_forget(object, end, UINT64_MAX);
 		drop_copies(object, end);
+	}
+	if (object && store_file_is_patient(object->store)) {
+		peek_growth(object, message, length);
+		return;
+	}
+	if (object) {
 		error = show_growth(object, length);
 		if (length < object->length)
 			clear_tail(object, length);

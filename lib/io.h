@@ -119,6 +119,10 @@ void store_file_after_fork(bool child);
  */
 void store_file_close(int fd);
 
+/* May the server of a file store's file be silent? Then nothing but transfers of it
+   may be waited for. */
+bool store_file_is_patient(const struct wmap_store *store);
+
 /* Bytes of a file store's file that were just written, and so are in the page
    cache; as pread(2). */
 int64_t store_file_peek(struct wmap_store *store, void *buffer, size_t length,

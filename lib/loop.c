@@ -360,24 +360,36 @@ static void run_gone(struct loop *loop)
 
 void loop_transfer(struct loop *loop, struct transfer *transfer)
 {
+	struct transfers *to = transfer->patient ? &loop->patient :
+						   &loop->waiting;
+
 	transfer->loop = loop;
 	transfer->next = NULL;
-	*loop->waiting_end = transfer;
-	loop->waiting_end = &transfer->next;
+	*to->end = transfer;
+	to->end = &transfer->next;
 	loop->busy++;
 	loop->touched = true;
 }
 
+bool loop_has_transfer(const struct loop *loop)
+{
+	return loop->waiting.first ||
+	       (loop->patient.first && loop->n_patient < loop->patient_most);
+}
+
 struct transfer *loop_next_transfer(struct loop *loop)
 {
-	struct transfer *transfer = loop->waiting;
+	struct transfers *from = loop->waiting.first ? &loop->waiting :
+						       &loop->patient;
+	struct transfer *transfer = from->first;
 
-	if (!transfer)
+	if (!loop_has_transfer(loop))
 		return NULL;
-	loop->waiting = transfer->next;
-	if (!loop->waiting)
-		loop->waiting_end = &loop->waiting;
+	from->first = transfer->next;
+	if (!from->first)
+		from->end = &from->first;
 	loop->in_flight++;
+	loop->n_patient += transfer->patient;
 	return transfer;
 }
 
@@ -385,6 +397,7 @@ void loop_transfer_ended(struct loop *loop, struct transfer *transfer)
 {
 	loop->busy--;
 	loop->in_flight--;
+	loop->n_patient -= transfer->patient;
 	transfer->done(transfer);
 }
 
@@ -474,7 +487,8 @@ int loop_create(struct loop **result, bool *uring)
 	list_init(&loop->gone);
 	loop->turn = 1;
 	loop->held = -1;
-	loop->waiting_end = &loop->waiting;
+	loop->waiting.end = &loop->waiting.first;
+	loop->patient.end = &loop->patient.first;
 	err = (int)sys_call(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (err < 0)
 		goto err_alloc;

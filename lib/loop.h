@@ -68,6 +68,8 @@ enum transfer_operation { TRANSFER_READ, TRANSFER_WRITE, TRANSFER_FLUSH };
 
 struct transfer {
 	enum transfer_operation operation;
+	bool patient; /* the file's server may be silent: others are begun though
+			 many of these have not ended */
 	int fd;
 	void *buffer;
 	size_t length;

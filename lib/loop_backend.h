@@ -76,9 +76,13 @@ struct loop {
 	struct post *idle;  /* to be run instead of sleeping */
 	unsigned busy;	    /* transfers begun and not ended */
 	unsigned in_flight; /* those of them that were handed on */
-	struct transfer *waiting, **waiting_end; /* not handed on so far */
-	struct watch wake;			 /* of wake_fd */
-	struct list gone; /* watches that nothing refers to any more */
+	struct transfers {
+		struct transfer *first, **end;
+	} waiting, patient;    /* not handed on so far */
+	unsigned n_patient;    /* of those handed on */
+	unsigned patient_most; /* at a time; the backend's */
+	struct watch wake;     /* of wake_fd */
+	struct list gone;      /* watches that nothing refers to any more */
 
 	/* loop_uring.c */
 	struct io_uring ring;
@@ -102,7 +106,10 @@ void loop_retake(struct loop *loop);
 /* Nothing refers to @watch, but for what enter has found and is not yet run. */
 void loop_watch_gone(struct loop *loop, struct watch *watch);
 
-/* Take a waiting transfer from the front; NULL if none waits. */
+/* May one that waits be handed on? */
+bool loop_has_transfer(const struct loop *loop);
+
+/* Take a waiting transfer from the front; NULL if none may be handed on. */
 struct transfer *loop_next_transfer(struct loop *loop);
 
 /* @transfer has its result. */

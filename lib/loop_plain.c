@@ -211,6 +211,7 @@ static int plain_open(struct loop *loop)
 	if (err)
 		return err;
 	list_init(&loop->watches);
+	loop->patient_most = THREADS / 2;
 	err = workers_create(THREADS, &loop->workers);
 	if (err)
 		polls_destroy(&loop->polls);

@@ -121,6 +121,10 @@ static void prepare(struct transfer *transfer, struct io_uring_sqe *sqe)
 		io_uring_prep_fsync(sqe, transfer->fd, IORING_FSYNC_DATASYNC);
 		break;
 	}
+	/* Else the kernel would try it on the spot, and some file systems wait for
+	   their server then. */
+	if (transfer->patient)
+		sqe->flags |= IOSQE_ASYNC;
 	io_uring_sqe_set_data64(sqe, (uintptr_t)transfer);
 }
 
@@ -128,7 +132,7 @@ static void submit_transfers(struct loop *loop)
 {
 	struct io_uring_sqe *sqe;
 
-	while (loop->waiting && loop->in_flight < TRANSFERS &&
+	while (loop_has_transfer(loop) && loop->in_flight < TRANSFERS &&
 	       (sqe = get_sqe(loop)))
 		prepare(loop_next_transfer(loop), sqe);
 }
@@ -140,7 +144,7 @@ static bool submit_all(struct loop *loop)
 	submit_watches(loop, &loop->unarmed, arm);
 	submit_transfers(loop);
 	return list_empty(&loop->leaving) && list_empty(&loop->unarmed) &&
-	       (!loop->waiting || loop->in_flight);
+	       (!loop_has_transfer(loop) || loop->in_flight);
 }
 
 static int submit(struct io_uring *ring, uint64_t timeout)
@@ -310,6 +314,7 @@ static int uring_open(struct loop *loop)
 		return err;
 	list_init(&loop->unarmed);
 	list_init(&loop->leaving);
+	loop->patient_most = TRANSFERS / 2;
 	err = -ENOSYS;
 	if (loop->ring.features & IORING_FEAT_NODROP)
 		err = io_uring_ring_dontfork(&loop->ring);

@@ -40,6 +40,7 @@ struct file {
 	int direct;	   /* of the same file with O_DIRECT, or -1 */
 	bool thrifty;	   /* direct, but for what the page cache has */
 	unsigned uncached; /* reads in a row that it did not have */
+	bool patient;	   /* its server may be silent */
 	int owner; /* a socket whose name says that we write back, or -1 */
 	struct list owners; /* [l: kept.lock] those that have one */
 };
@@ -169,12 +170,14 @@ static bool read_cached(struct file *file, struct io *io)
 
 static void begin(void *self, struct wmap_io *pub)
 {
+	struct file *file = self;
 	struct io *io = io_of(pub);
 
 	io->transfer.operation = operations_of[io->operation];
 	io->transfer.buffer = pub->buffer;
 	io->transfer.done = transferred;
-	if (!read_cached(self, io))
+	io->transfer.patient = file->patient;
+	if (file->patient || !read_cached(file, io))
 		issue(io, true);
 }
 
@@ -429,6 +432,7 @@ int store_file_create(int fd, int direct, bool writable, const char *name,
 		return -ENOMEM;
 	file->fd = fd;
 	file->direct = direct;
+	file->patient = elsewhere_is_open() && elsewhere_server(fd);
 	file->owner = -1;
 	list_init(&file->owners);
 	if (!name) {
@@ -578,6 +582,13 @@ bool store_file_is_haunted(int fd, uint32_t turn)
 
 	return turn && (sys_call(SYS_fcntl, fd, F_OFD_GETLK, &lock) ||
 			lock.l_type != F_UNLCK);
+}
+
+bool store_file_is_patient(const struct wmap_store *store)
+{
+	const struct file *file = store->self;
+
+	return file->patient;
 }
 
 int store_file_descriptor(const struct wmap_store *store)
