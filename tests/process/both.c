@@ -32,12 +32,6 @@ static void begin(void)
 	wmapd_start();
 }
 
-static void kill_both(void)
-{
-	kill(served_by.keeper, SIGKILL);
-	kill(served_by.pid, SIGKILL);
-}
-
 static bool is_stopped(void *pid)
 {
 	char path[64], line[256] = "";
@@ -189,7 +183,7 @@ static void both_have_all(const struct shown *s, pid_t child)
 
 START_TEST(before_wmapd_has_heard_of_the_fork)
 {
-	struct shown s = begin_at(kill_both);
+	struct shown s = begin_at(wmapd_kill_both);
 	pid_t child;
 
 	/* A private one is waited for before the kernel forks. */
@@ -217,7 +211,7 @@ START_TEST(before_the_child_has_attached)
 	child = fork();
 	if (!child)
 		_exit(lives(&s));
-	kill_both();
+	wmapd_kill_both();
 	tell(told);
 	both_have_all(&s, child);
 }
@@ -236,7 +230,7 @@ START_TEST(before_that_is_heard)
 	stop_wmapd();
 	tell(told);
 	await(awaited);
-	kill_both();
+	wmapd_kill_both();
 	both_have_all(&s, child);
 }
 END_TEST
@@ -253,7 +247,7 @@ START_TEST(while_the_child_is_away)
 		signal(SIGBUS, SIG_DFL);
 		_exit(lives(&s));
 	}
-	kill_both();
+	wmapd_kill_both();
 	ck_assert_int_eq(sees(&s, 4), 0);
 	tell(told);
 	status = status_of(child);
@@ -319,7 +313,7 @@ START_TEST(before_the_child_has_all_its_pieces)
 	int fd = file_with(SEED, PAGES(3));
 	pid_t child;
 
-	hook_child(kill_both, SYS_madvise, placed[_i]);
+	hook_child(wmapd_kill_both, SYS_madvise, placed[_i]);
 	begin();
 	map_many(fd);
 	child = fork();

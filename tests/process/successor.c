@@ -17,36 +17,8 @@
 
 /* ---- Ways to go ------------------------------------------------------------------ */
 
-static void replace(void)
-{
-	int status;
-	pid_t child = fork();
-
-	ck_assert_int_ge(child, 0);
-	if (!child) {
-		char wmapd[512];
-
-		snprintf(wmapd, sizeof(wmapd), "%s/wmapd", getenv("WMAP_BIN"));
-		execl(wmapd, wmapd, "--replace", "--socket", served_by.address,
-		      NULL);
-		_exit(127);
-	}
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_int_eq(status, 0);
-}
-
-static void shoot(void)
-{
-	kill(served_by.pid, SIGKILL);
-}
-
-static void shoot_both(void)
-{
-	kill(served_by.keeper, SIGKILL);
-	kill(served_by.pid, SIGKILL);
-}
-
-static void (*const ways[])(void) = { replace, shoot, shoot_both };
+static void (*const ways[])(void) = { wmapd_replace, wmapd_kill,
+				      wmapd_kill_both };
 
 /* ThreadSanitizer wants more stack than a guard has: nobody has it then. */
 #define WAYS (THREAD_SANITIZED ? 2 : 3)
@@ -187,7 +159,7 @@ START_TEST(who_replaces_counts_on)
 	before = stats_now();
 	ck_assert_uint_ge(before.faults, 16);
 	ck_assert_uint_gt(before.evicted, 0);
-	replace();
+	wmapd_replace();
 	after = stats_now();
 	ck_assert_uint_ge(after.faults, before.faults);
 	ck_assert_uint_ge(after.fills, before.fills);

@@ -195,7 +195,10 @@ void wmapd_start(void);
 /* Find it again: a successor. */
 void wmapd_find(void);
 
+/* It goes: for another one, or killed, alone or with its keeper. */
+void wmapd_replace(void);
 void wmapd_kill(void);
+void wmapd_kill_both(void);
 
 /* It is killed; replaced; killed with its keeper: at some moment while others count
    their @rounds, which then have to go on. */

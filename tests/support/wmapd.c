@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,12 +111,7 @@ void wmapd_start(void)
 	wmapd_find();
 }
 
-void wmapd_kill(void)
-{
-	kill(served_by.pid, SIGKILL);
-}
-
-static void replace_wmapd(void)
+void wmapd_replace(void)
 {
 	char command[PATH_MAX];
 
@@ -124,14 +120,19 @@ static void replace_wmapd(void)
 	ck_assert_int_eq(system(command), 0);
 }
 
-static void kill_both(void)
+void wmapd_kill(void)
 {
-	kill(served_by.keeper, SIGKILL);
 	kill(served_by.pid, SIGKILL);
 }
 
-static void (*const ends[WMAPD_ENDS])(void) = { wmapd_kill, replace_wmapd,
-						kill_both };
+void wmapd_kill_both(void)
+{
+	kill(served_by.keeper, SIGKILL);
+	wmapd_kill();
+}
+
+static void (*const ends[WMAPD_ENDS])(void) = { wmapd_kill, wmapd_replace,
+						wmapd_kill_both };
 
 void wmapd_end(int way, const atomic_uint *rounds, bool (*went_on)(void *),
 	       uint64_t *random)
