@@ -4,6 +4,7 @@
 #include "copies.h"
 #include "fill.h"
 #include "mem.h"
+#include "presume.h"
 
 #define CANDIDATES 64
 #define STREAMS	   128
@@ -27,7 +28,9 @@ struct stream {
 	uint64_t edge;	/* the first page not asked for */
 	uint64_t mark;	/* or NO_PAGE */
 	uint64_t window;
-	uint64_t used; /* ahead.clock; 0: none */
+	uint64_t looked; /* the page up to which it was seen what was stored */
+	uint64_t stored; /* pages, since there were too few of them */
+	uint64_t used;	 /* ahead.clock; 0: none */
 };
 
 /* Of accesses that begin anew. */
@@ -81,8 +84,9 @@ static uint64_t end_of(const struct mapping *mapping)
 		       page_up((uint64_t)length) >> PAGE_SHIFT);
 }
 
-static bool bring(struct pager *pager, struct mapping *mapping, uint64_t first,
-		  uint64_t count, bool held)
+static bool bring(struct pager *pager, struct mapping *mapping,
+		  const struct stream *stream, uint64_t first, uint64_t count,
+		  bool held)
 {
 	struct fill *fill;
 
@@ -97,6 +101,7 @@ static bool bring(struct pager *pager, struct mapping *mapping, uint64_t first,
 	fill->deadline = mapping->deadline;
 	fill->ahead = true;
 	fill->held = held;
+	fill->presume = stream->stored >= PRESUME_AFTER;
 	return fill_try(fill);
 }
 
@@ -147,7 +152,7 @@ static void bring_batch(struct pager *pager, struct mapping *mapping,
 			count = run_of(stream, mapping, page, n, end);
 		if (stream->stride < 0)
 			low = page - (count - 1);
-		if (!bring(pager, mapping, low, count, held))
+		if (!bring(pager, mapping, stream, low, count, held))
 			break;
 		if (held)
 			stream->mark = page;
@@ -199,6 +204,19 @@ static uint64_t length_of(const struct stream *stream)
 	       1;
 }
 
+/* What has its reader stored to since we looked? */
+static void look_back(struct mapping *mapping, struct stream *stream)
+{
+	uint64_t n = (uint64_t)((int64_t)(stream->last - stream->looked) /
+				stream->stride);
+
+	if (n < PRESUME_AFTER)
+		return;
+	stream->stored = presume_passed(mapping, stream->looked, stream->stride,
+					n, stream->stored);
+	stream->looked = stream->last;
+}
+
 /* No more than its reader has come by already: most runs are short. */
 static void go_on(struct pager *pager, struct mapping *mapping,
 		  struct stream *stream)
@@ -208,6 +226,7 @@ static void go_on(struct pager *pager, struct mapping *mapping,
 	stream->window = min_u64(stream->window, length_of(stream));
 	want_memory(pager, mapping, stream);
 	bring_batch(pager, mapping, stream, stream->window);
+	look_back(mapping, stream);
 }
 
 /* ---- Streams ----------------------------------------------------------------*/
@@ -266,6 +285,7 @@ static struct stream *establish(struct pager *pager, struct mapping *mapping,
 	*stream = (struct stream){
 		.first = index - 2 * (uint64_t)stride * count,
 		.last = index,
+		.looked = index,
 		.stride = stride,
 		.edge = beyond(stride, index, run),
 		.mark = NO_PAGE,

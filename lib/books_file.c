@@ -26,6 +26,7 @@
 #include "books.h"
 #include "copies.h"
 #include "mem.h"
+#include "presume.h"
 #include "sys.h"
 
 /* ---- Before reading --------------------------------------------------------- */
@@ -143,6 +144,7 @@ static int copy_in(struct object *object, uint64_t from, uint64_t to)
 static int refresh(struct object *object, struct page page, uint64_t from,
 		   uint64_t to)
 {
+	page = presume_settle(object, page);
 	if (page.state == PAGE_WRITING)
 		object_set(object, page, PAGE_REDIRTIED, page.views);
 	return copy_in(object, from, to);
@@ -172,8 +174,10 @@ static void clear_tail(struct object *object, uint64_t length)
 	static const char zeros[PAGE];
 	struct page page = pages_get(&object->pages, length >> PAGE_SHIFT);
 
-	if (length % PAGE && page_is(page, STATES_PRESENT))
-		object_patch(object, length, zeros, PAGE - length % PAGE);
+	if (!(length % PAGE) || !page_is(page, STATES_PRESENT))
+		return;
+	presume_settle(object, page);
+	object_patch(object, length, zeros, PAGE - length % PAGE);
 }
 
 /* What was stored past the old end, in its page, is not in the file; it would be,

@@ -8,6 +8,7 @@
  * not.
  */
 #include "books.h"
+#include "presume.h"
 
 #define LOOK_EVERY 200000ull /* ns */
 
@@ -48,6 +49,18 @@ static int settle_down(struct pager *pager)
 	return error;
 }
 
+/* A successor is told what has changed. */
+static int judge(const struct pager *pager)
+{
+	const struct space *space = pager->home;
+	int error = 0;
+
+	for (size_t i = 0; i < space->n && !error; i++)
+		error = presume_judge(space->entries[i].mapping->object, 0,
+				      UINT64_MAX);
+	return error;
+}
+
 /* Who sleeps must not sleep on: tried until it succeeds, and answered then. */
 static void read_again(struct timer *timer)
 {
@@ -78,12 +91,14 @@ static void look(struct timer *timer)
 	struct message *message = pager->leaver;
 	int error = settle_down(pager);
 
-	if (error) {
-		stay(pager, message, error);
+	if (!error && is_busy(pager)) {
+		loop_timer_start(pager->loop, timer, time_now() + LOOK_EVERY);
 		return;
 	}
-	if (is_busy(pager)) {
-		loop_timer_start(pager->loop, timer, time_now() + LOOK_EVERY);
+	if (!error)
+		error = judge(pager);
+	if (error) {
+		stay(pager, message, error);
 		return;
 	}
 	loop_timer_stop(&pager->heal);

@@ -6,6 +6,7 @@
 #include "books.h"
 #include "copies.h"
 #include "mem.h"
+#include "presume.h"
 #include "sys.h"
 
 /* ---- Telling -------------------------------------------------------------------------*/
@@ -61,7 +62,18 @@ static size_t count_in(const struct mapping *mapping, unsigned states,
 			   mapping_end_page(mapping), states, 0);
 }
 
-static void tell(const struct mapping *mapping, struct wmap_mapping_info *info)
+/* At most *@looks pages are looked at for it. */
+static size_t count_dirty(const struct mapping *mapping, size_t *looks)
+{
+	size_t unchanged = presume_unchanged(mapping->object, mapping->first,
+					     mapping_end_page(mapping), looks);
+
+	return count_in(mapping, STATES_DIRTY, mapping->object->n_dirty) -
+	       unchanged;
+}
+
+static void tell(const struct mapping *mapping, struct wmap_mapping_info *info,
+		 size_t *looks)
 {
 	const struct object *object = mapping->object;
 
@@ -79,7 +91,7 @@ static void tell(const struct mapping *mapping, struct wmap_mapping_info *info)
 	info->resident = count_in(mapping, STATES_PRESENT, object->n_present);
 	if (mapping->copies)
 		copies_count(mapping, &info->resident, &info->loaded);
-	info->dirty = count_in(mapping, STATES_DIRTY, object->n_dirty);
+	info->dirty = count_dirty(mapping, looks);
 	info->faults = mapping->faults;
 	info->fills = mapping->fills;
 	info->writebacks = object->writebacks_done;
@@ -119,20 +131,22 @@ void books_list(struct message *message)
 {
 	const struct space *space = message->space;
 	size_t i = space_lower(space, message->address), n = 0;
+	size_t looks = PRESUME_LOOKS;
 
 	if (message->list.nearest)
 		i = nearest(space, message->address);
 	message->list.total = space->n;
 	for (; i < space->n && n < message->list.room; i++)
-		tell(space->entries[i].mapping, &message->list.infos[n++]);
+		tell(space->entries[i].mapping, &message->list.infos[n++],
+		     &looks);
 	message->list.count = n;
 	message_answer(message, 0);
 }
 
 static void count_object(struct wmap_stats *stats,
-			 const struct mapping *mapping)
+			 const struct mapping *mapping, size_t *looks)
 {
-	const struct object *object = mapping->object;
+	struct object *object = mapping->object;
 
 	if (mapping->copies)
 		stats->resident += mapping->copies->n_present;
@@ -141,7 +155,8 @@ static void count_object(struct wmap_stats *stats,
 		return;
 	stats->objects++;
 	stats->resident += object->n_present;
-	stats->dirty += object->n_dirty;
+	stats->dirty += object->n_dirty -
+			presume_unchanged(object, 0, UINT64_MAX, looks);
 }
 
 void books_stats(struct message *message)
@@ -149,11 +164,12 @@ void books_stats(struct message *message)
 	struct pager *pager = message->pager;
 	struct wmap_stats *stats = message->stats.stats;
 	const struct space *space = message->space;
+	size_t looks = PRESUME_LOOKS;
 
 	*stats = space->stats;
 	stats->mappings = space->n;
 	for (size_t i = 0; i < space->n; i++)
-		count_object(stats, space->entries[i].mapping);
+		count_object(stats, space->entries[i].mapping, &looks);
 	stats->bookkeeping =
 		mem_used() - pager->staging.out - pager->staging.idle;
 	stats->memory_limit = pager->budget.limit;

@@ -32,6 +32,7 @@
 #include "pagemap.h"
 #include "pager.h"
 #include "pin.h"
+#include "presume.h"
 #include "swap.h"
 #include "sys.h"
 #include "window.h"
@@ -286,11 +287,24 @@ static const struct object *pinned(const struct object *object)
 	return object->owner ? object->owner->object : object;
 }
 
+/* Of those that may have been stored to all that are left are judged together. */
+static struct page page_of(const struct window *window, unsigned i)
+{
+	struct object *object = window->object;
+	uint64_t first = window->number << WINDOW_SHIFT;
+	struct page page = pages_get(&object->pages, first + i);
+
+	if (page.state != PAGE_PRESUMED)
+		return page;
+	presume_judge(object, first + i, first + WINDOW_PAGES);
+	return pages_get(&object->pages, first + i);
+}
+
 static void judge_page(struct judgement *judgement, unsigned i)
 {
 	struct window *window = judgement->window;
 	uint64_t index = (window->number << WINDOW_SHIFT) + i;
-	struct page page = pages_get(&window->object->pages, index);
+	struct page page = page_of(window, i);
 	bool used =
 		judgement->kept || is_used(&judgement->usage, i) ||
 		(judgement->pins && pin_holds(pinned(window->object), index));

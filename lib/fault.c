@@ -18,6 +18,7 @@
 #include "ahead.h"
 #include "copies.h"
 #include "fill.h"
+#include "presume.h"
 #include "record.h"
 #include "replay.h"
 #include "swap.h"
@@ -101,8 +102,10 @@ static struct fill *find_fill(const struct object *object, uint64_t index)
 static void allow_store(struct mapping *mapping, struct page page,
 			const struct fault *fault)
 {
-	if (mapping->tracked)
+	if (mapping->tracked) {
 		object_dirtied(mapping->object, page);
+		presume_stored(mapping, page.index);
+	}
 	if (uffd_unprotect(fault->space->uffd, fault->address, PAGE))
 		fault_wake(fault);
 }

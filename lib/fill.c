@@ -11,6 +11,7 @@
 #include "copies.h"
 #include "fill.h"
 #include "mem.h"
+#include "presume.h"
 #include "swap.h"
 #include "window.h"
 
@@ -229,12 +230,15 @@ static void land(struct fill *fill, uint64_t bytes)
 		fill->write = false;
 	fill->object->payer = fill->share;
 	fill->object->streaming = fill->ahead;
+	fill->object->presuming = fill->presume && !fill->behind && fill->via &&
+				  presume_begin(fill->via, valid);
 	if (valid)
 		error = fill_put(fill->object, fill->behind ? NULL : fill->via,
 				 fill->first, valid, buffer, fill->write,
 				 &fill->woken);
 	fill->object->payer = NULL;
 	fill->object->streaming = false;
+	fill->object->presuming = false;
 	if (!error && valid && !fill->ahead)
 		window_asked(fill->object, fill->first, valid);
 	if (error) {
@@ -660,6 +664,8 @@ void fill_start(struct pager *pager, struct mapping *mapping, uint64_t index,
 	fill->behind = mapping->exact && run.count > 1;
 	fill->deadline = mapping->deadline;
 	fill->write = fault->write && run.count == 1;
+	if (!fill->write)
+		fill->presume = presume_loaded(mapping, index);
 	fill->zeros = mapping->flags & MAPPING_COURSE;
 	list_add(&fill->waiters, &waiter->link);
 	fill_go(fill);

@@ -23,6 +23,7 @@ struct fill {
 	uint64_t coming; /* of these, counted in the budget */
 	uint64_t deadline;
 	bool write;	/* one page, and its thread stores to it */
+	bool presume;	/* it will be stored to, though that is not seen yet */
 	bool woken;	/* all that slept on it through via are awake */
 	bool zeros;	/* past the end of the store are zeros */
 	bool healing;	/* the page was in ERROR */

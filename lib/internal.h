@@ -19,12 +19,13 @@
  *                    for a lock that a faulting thread may hold)
  *   sys, fds         the kernel: every system call, features, uffd ioctls; which
  *                    descriptors are ours
- *   pages            the sparse table of page states; histogram
+ *   pages, hashes    the sparse tables of page states, of hashes; histogram
  *   loop             posts from any thread, timers, watches, transfers
  *   elsewhere        what may wait for the server of a file
  *   io, store/       one transfer of a store, with its deadline; the stores
  *   object           the bytes in memory (a memfd) and the state of each page
  *   space            mappings by address, the uffd, what is done to their pages
+ *   presume              stores that are not seen, but found
  *   share, window        who pays for which pages, by 512 neighbours
  *   budget, evict, pin   how much may be in memory, and what goes
  *   follow           on which CPU the pager runs

@@ -148,7 +148,7 @@ int mapping_track(struct mapping *mapping)
 
 void object_dirtied(struct object *object, struct page page)
 {
-	if (page.state == PAGE_CLEAN)
+	if (page.state == PAGE_CLEAN || page.state == PAGE_PRESUMED)
 		object_set(object, page, PAGE_DIRTY, page.views);
 	else if (page.state == PAGE_WRITING)
 		object_set(object, page, PAGE_REDIRTIED, page.views);

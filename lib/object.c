@@ -171,6 +171,7 @@ void object_put(struct object *object)
 	wmap_store_put(object->swap);
 	pages_destroy(&object->pages);
 	pages_destroy(&object->errors);
+	hashes_destroy(&object->presumed);
 	mem_free(object, sizeof(*object));
 }
 
@@ -277,6 +278,8 @@ int object_set(struct object *object, struct page page, enum page_state state,
 
 	if (error)
 		return error;
+	if (page.state == PAGE_PRESUMED && state != PAGE_PRESUMED)
+		hashes_remove(&object->presumed, page.index);
 	count(object, page, -1);
 	count(object, after, 1);
 	note_error(object, after);
@@ -300,6 +303,14 @@ int object_come(struct object *object, uint64_t first, size_t n,
 	count(object, page, (long)n);
 	budget_came(object, first, n);
 	return 0;
+}
+
+void object_presume(struct object *object, struct page page, uint32_t views,
+		    struct hash hash)
+{
+	assert(page.state != PAGE_ABSENT && page.state != PAGE_PRESUMED);
+	hashes_put(&object->presumed, page.index, hash);
+	object_set(object, page, PAGE_PRESUMED, views);
 }
 
 int object_split(struct object *object, struct object *other, uint64_t first,

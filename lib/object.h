@@ -18,22 +18,23 @@
  * later ones. The pieces of a split mapping share one, as they show different
  * pages. On a page in PAGE_ERROR it says that the mapping shows SIGBUS there.
  *
- * Invariant: n_present counts the pages in CLEAN, DIRTY, WRITING, REDIRTIED,
- * n_dirty the last three, n_errors those in ERROR.
+ * Invariant: n_present counts the pages in CLEAN, DIRTY, WRITING, REDIRTIED and
+ * PRESUMED, n_dirty the last four, n_errors those in ERROR.
  */
 #ifndef WMAP_OBJECT_H
 #define WMAP_OBJECT_H
 
 #include "internal.h"
+#include "hashes.h"
 #include "io.h"
 #include "list.h"
 #include "pages.h"
 
-#define STATES_PRESENT \
-	((1u << PAGE_CLEAN) | (1u << PAGE_DIRTY) | (1u << PAGE_WRITING) | \
-	 (1u << PAGE_REDIRTIED))
 #define STATES_DIRTY \
-	((1u << PAGE_DIRTY) | (1u << PAGE_WRITING) | (1u << PAGE_REDIRTIED))
+	((1u << PAGE_DIRTY) | (1u << PAGE_WRITING) | (1u << PAGE_REDIRTIED) | \
+	 (1u << PAGE_PRESUMED))
+#define STATES_UNWRITTEN ((1u << PAGE_DIRTY) | (1u << PAGE_PRESUMED))
+#define STATES_PRESENT	 (STATES_DIRTY | 1u << PAGE_CLEAN)
 
 static inline bool page_is(struct page page, unsigned states)
 {
@@ -52,6 +53,7 @@ struct object {
 	struct share
 		*payer; /* of pages that are just being put in place, or NULL */
 	bool streaming; /* these were brought ahead of a stream */
+	bool presuming; /* these become PRESUMED, if they can be stored to */
 	uint64_t unwritable;  /* until then no page is evicted by writing it */
 	struct list mappings; /* mapping.of_object */
 	struct list fills;    /* fill.link: reads under way */
@@ -69,6 +71,7 @@ struct object {
 	uint64_t n_pages;      /* the memfd's size */
 	uint64_t length;       /* of the store in bytes, when last asked */
 	struct pages pages;
+	struct hashes presumed; /* of the pages in PRESUMED */
 	size_t n_present, n_dirty, n_errors;
 	struct pages errors; /* ledger.c: by ERRORS_PAGES neighbours, the slot
 				of their record as views */
@@ -138,6 +141,11 @@ int object_set(struct object *object, struct page page, enum page_state state,
    -ENOMEM, and none is. */
 int object_come(struct object *object, uint64_t first, size_t n,
 		enum page_state state);
+
+/* What may be stored to from now on, unseen, had this hash. The caller has room
+   for it reserved, and the page is not ABSENT. */
+void object_presume(struct object *object, struct page page, uint32_t views,
+		    struct hash hash);
 
 /* Give [@first, @end) of a plain object's pages to @other, an empty one. */
 int object_split(struct object *object, struct object *other, uint64_t first,

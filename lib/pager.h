@@ -72,6 +72,7 @@ struct pager {
 	size_t n_objects;
 	struct wmap_stats stats; /* what belongs to no process any more */
 	bool haunted;		 /* a predecessor may write to files still */
+	struct hash_key key;
 	bool refusing; /* what is not in memory is SIGBUS from now on */
 	bool stopping;
 };
@@ -186,6 +187,8 @@ struct writeback {
 	uint64_t limit, deadline;
 	unsigned in_flight;
 	bool begun;
+	bool judging; /* judged is posted: some of its pages just were */
+	struct post judged;
 	bool parked, waited; /* for others' writes; and no longer */
 	struct timer patience;
 	struct list dry; /* pager.dry */

@@ -156,9 +156,9 @@ static size_t slots_for(size_t n, size_t used)
 
 int pages_reserve(struct pages *pages, size_t n)
 {
-	size_t n_slots = slots_for(pages->n_used + n, 9);
-
-	return n_slots > pages->n_slots ? resize(pages, n_slots) : 0;
+	if (pages->n_used + n <= pages->n_slots / 4 * 3)
+		return 0;
+	return resize(pages, slots_for(pages->n_used + n, 9));
 }
 
 /* At @slot, which is free and its place; or where that is in a larger table. */

@@ -16,6 +16,8 @@
  *   FILLING -> ERROR             page settled: the store failed, SIGBUS
  *   ERROR -> FILLING             heal: tried again, a second later or at sync
  *   CLEAN -> DIRTY               object_dirtied(): write-protect fault
+ *   FILLING, CLEAN -> PRESUMED   may be stored to unseen: presume.h
+ *   PRESUMED -> CLEAN, DIRTY     presume_judge(), or a store that is seen
  *   DIRTY -> WRITING             writeback: protected, its bytes are on the way
  *   WRITING -> CLEAN             writeback: the store has them
  *   WRITING -> REDIRTIED         stored to while on the way
@@ -42,6 +44,7 @@ enum page_state {
 	PAGE_REDIRTIED,
 	PAGE_ERROR,
 	PAGE_LEAVING,
+	PAGE_PRESUMED,
 };
 
 #define PAGES_VIEWS 24

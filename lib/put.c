@@ -19,15 +19,28 @@ static const char nothing[GRAIN_MAX] __attribute__((aligned(4096)));
 
 /* ---- Putting pages in place --------------------------------------------------*/
 
-/* The page is in memory, and @via (or NULL) shows it. */
+static int set(struct object *object, struct page page, enum page_state state,
+	       uint32_t views, const void *bytes)
+{
+	if (state != PAGE_PRESUMED)
+		return object_set(object, page, state, views);
+	object_presume(object, page, views,
+		       hash_page(bytes, &object->pager->key));
+	return 0;
+}
+
+/* The page is in memory with these bytes, and @via (or NULL) shows it. */
 static void landed(struct object *object, struct mapping *via, uint64_t index,
-		   bool dirty)
+		   enum page_state state, const void *bytes)
 {
 	struct page page = pages_get(&object->pages, index);
 	uint32_t views = page.views;
 	bool had = via && page_is(page, STATES_PRESENT) &&
 		   view_has(via->view, page);
 
+	/* It was there, or is not claimed: what it was is not known. */
+	if (state == PAGE_PRESUMED && page.state != PAGE_FILLING)
+		state = PAGE_DIRTY;
 	/* What is stored to plain memory from now on is not seen. */
 	if (object->memfd < 0)
 		swap_drop(object->swap, index, index + 1);
@@ -35,8 +48,7 @@ static void landed(struct object *object, struct mapping *via, uint64_t index,
 		views |= view_bit(via->view);
 		view_note(via->view, index, true);
 	}
-	if (!object_set(object, page, dirty ? PAGE_DIRTY : PAGE_CLEAN, views) &&
-	    via && !had) {
+	if (!set(object, page, state, views, bytes) && via && !had) {
 		via->n_loaded++;
 		trace(TRACE_LOAD, mapping_address(via, index));
 	}
@@ -53,12 +65,23 @@ static void found(struct object *object, uint64_t index)
 		swap_drop(object->swap, index, index + 1);
 }
 
+/* What a page that is put in place through a mapping is then. */
+static enum page_state arrives_as(const struct object *object,
+				  const struct mapping *via, bool write)
+{
+	if (write && via->tracked)
+		return PAGE_DIRTY;
+	return object->presuming ? PAGE_PRESUMED : PAGE_CLEAN;
+}
+
 static int put_one_run(const struct object *object, struct mapping *via,
 		       uint64_t first, uint64_t count, const char *buffer,
 		       bool write, uint64_t *done)
 {
 	uint64_t address = mapping_address(via, first), bytes;
 	int uffd = via->space->uffd, error;
+	bool protect = via->tracked &&
+		       arrives_as(object, via, write) == PAGE_CLEAN;
 	bool zero_page = buffer == nothing && object->memfd < 0 && !write &&
 			 !(via->flags & MAPPING_COURSE);
 
@@ -75,9 +98,7 @@ static int put_one_run(const struct object *object, struct mapping *via,
 				      &bytes);
 	else
 		error = uffd_copy(uffd, address, buffer, count << PAGE_SHIFT,
-				  via->tracked && !write ? UFFDIO_COPY_MODE_WP :
-							   0,
-				  &bytes);
+				  protect ? UFFDIO_COPY_MODE_WP : 0, &bytes);
 	*done = bytes >> PAGE_SHIFT;
 	return error;
 }
@@ -91,6 +112,7 @@ static int put_through(struct object *object, struct mapping *via,
 		       uint64_t first, uint64_t count, const char *buffer,
 		       bool write, uint64_t *done, bool *woken)
 {
+	enum page_state state = arrives_as(object, via, write);
 	uint64_t at = 0, n;
 	int error = 0;
 
@@ -102,7 +124,7 @@ static int put_through(struct object *object, struct mapping *via,
 				    write, &n);
 		for (uint64_t i = at; i < at + n; i++)
 			landed(object, object->owner ? NULL : via, first + i,
-			       write && via->tracked);
+			       state, buffer + (i << PAGE_SHIFT));
 		at += n;
 		if (error == -EEXIST) {
 			found(object, first + at++);
@@ -127,7 +149,7 @@ static int put_behind(struct object *object, uint64_t first, uint64_t count,
 		error = object_write(object, first, count, buffer);
 
 	for (uint64_t i = 0; i < count && !error; i++)
-		landed(object, NULL, first + i, false);
+		landed(object, NULL, first + i, PAGE_CLEAN, NULL);
 	return error;
 }
 

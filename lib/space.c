@@ -7,6 +7,7 @@
 #include "ahead.h"
 #include "copies.h"
 #include "pin.h"
+#include "presume.h"
 #include "budget.h"
 #include "ledger.h"
 #include "mem.h"
@@ -197,6 +198,7 @@ static void drop_mapping(struct mapping *mapping)
 	show(mapping, -1);
 	list_del(&mapping->wanting);
 	ahead_forget(mapping);
+	presume_forget(mapping);
 	share_part(mapping);
 	object_put(object); /* first: else the view would not be the last */
 	view_put(mapping->view);
@@ -335,6 +337,7 @@ int space_split(struct mapping *mapping, uint64_t address)
 	upper->faults = upper->fills = upper->errors = 0;
 	upper->slot = 0;
 	upper->ahead = NULL;
+	upper->stores = NULL;
 	error = split_copies(mapping, upper);
 	if (!error && mapping->object->memfd < 0)
 		error = split_plain(mapping, upper);
@@ -550,6 +553,7 @@ static int copy_mapping(const struct mapping *from, struct space *to)
 	mapping->closing = mapping->alone = false;
 	mapping->moving = mapping->unforked = false;
 	mapping->ahead = NULL;
+	mapping->stores = NULL;
 	mapping->copies = NULL;
 	mapping->n_loaded = 0;
 	mapping->faults = mapping->fills = mapping->errors = 0;

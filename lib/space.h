@@ -30,7 +30,7 @@
  *
  * Invariant: a page that is CLEAN or WRITING is write-protected in every tracked
  * mapping that shows it, and no other mapping can change it. So every change of
- * an object is known.
+ * an object is known, or found where it is presumed (presume.h).
  */
 #ifndef WMAP_SPACE_H
 #define WMAP_SPACE_H
@@ -81,9 +81,10 @@ struct mapping {
 	struct list wanting; /* the pager's own, while who touched that waits */
 	uint64_t n_loaded;   /* pages that its view has and that are present */
 	uint64_t faults, fills, errors;
-	struct share *part;  /* its own budget's, or NULL */
-	uint32_t slot;	     /* in the ledger */
-	struct ahead *ahead; /* its streams, or NULL (ahead.h) */
+	struct share *part;    /* its own budget's, or NULL */
+	uint32_t slot;	       /* in the ledger */
+	struct ahead *ahead;   /* its streams, or NULL (ahead.h) */
+	struct stores *stores; /* what it stores to, or NULL (presume.h) */
 };
 
 /* One message of the kernel: a thread sleeps at address, or will have been

@@ -42,11 +42,12 @@ static int open_bytes(int fd, uint64_t pages, unsigned char **bytes)
 
 int states_write(const struct object *object, int fd)
 {
-	static const unsigned char by_state[PAGE_LEAVING + 1] = {
+	static const unsigned char by_state[PAGE_PRESUMED + 1] = {
 		[PAGE_CLEAN] = WIRE_PAGE_CLEAN,
 		[PAGE_DIRTY] = WIRE_PAGE_DIRTY,
 		[PAGE_WRITING] = WIRE_PAGE_DIRTY,
 		[PAGE_REDIRTIED] = WIRE_PAGE_DIRTY,
+		[PAGE_PRESUMED] = WIRE_PAGE_DIRTY,
 		[PAGE_ERROR] = WIRE_PAGE_ERROR,
 	};
 	unsigned char *bytes;
@@ -59,10 +60,10 @@ int states_write(const struct object *object, int fd)
 	return 0;
 }
 
-static const unsigned char touched_by_state[PAGE_LEAVING + 1] = {
+static const unsigned char touched_by_state[PAGE_PRESUMED + 1] = {
 	[PAGE_CLEAN] = WIRE_PAGE_CLEAN,	  [PAGE_DIRTY] = WIRE_PAGE_CLEAN,
 	[PAGE_WRITING] = WIRE_PAGE_CLEAN, [PAGE_REDIRTIED] = WIRE_PAGE_CLEAN,
-	[PAGE_ERROR] = WIRE_PAGE_CLEAN,
+	[PAGE_ERROR] = WIRE_PAGE_CLEAN,	  [PAGE_PRESUMED] = WIRE_PAGE_CLEAN,
 };
 
 /* Of a view that has a table of its own. */

@@ -24,6 +24,7 @@
 
 #include "mem.h"
 #include "pager.h"
+#include "presume.h"
 #include "sys.h"
 
 #define RUN_PAGES 256 /* of one write */
@@ -319,13 +320,45 @@ static uint64_t run_length(const struct writeback *writeback)
 	return n;
 }
 
+static void judged(struct post *post)
+{
+	struct writeback *writeback =
+		container_of(post, struct writeback, judged);
+
+	writeback->judging = false;
+	step(writeback);
+}
+
+/* Whether they were stored to shows now. Others have their turn before it goes on. */
+static void judge_run(struct writeback *writeback)
+{
+	const uint64_t *from = writeback->indexes + writeback->next;
+	uint64_t n = min_u64(writeback->n - writeback->next, RUN_PAGES);
+	int error = presume_judge(writeback->object, from[0], from[n - 1] + 1);
+
+	if (error) {
+		if (!writeback->error)
+			writeback->error = error;
+		writeback->next = writeback->n;
+		return;
+	}
+	writeback->judging = true;
+	writeback->judged.run = judged;
+	loop_post(writeback->pager->loop, &writeback->judged);
+}
+
 /* The next run of what was dirty; false if it must wait for memory. */
 static bool next_run(struct writeback *writeback)
 {
 	struct object *object = writeback->object;
 	uint64_t first = writeback->indexes[writeback->next], count = 1;
+	struct page page = pages_get(&object->pages, first);
 
-	if (pages_get(&object->pages, first).state != PAGE_DIRTY) {
+	if (page.state == PAGE_PRESUMED) {
+		judge_run(writeback);
+		return true;
+	}
+	if (page.state != PAGE_DIRTY) {
 		writeback->next++;
 		return true;
 	}
@@ -405,7 +438,7 @@ static void flush_start(struct writeback *writeback)
 
 static bool may_write(const struct writeback *writeback)
 {
-	return writeback->next < writeback->n &&
+	return writeback->next < writeback->n && !writeback->judging &&
 	       writeback->in_flight < WRITES &&
 	       (!writeback->object->writers || writeback->waited);
 }
@@ -433,6 +466,8 @@ static void step(struct writeback *writeback)
 							       -ENOMEM;
 			writeback->next = writeback->n;
 		}
+	if (writeback->judging)
+		return;
 	if (writeback->next < writeback->n && !writeback->in_flight)
 		park(writeback);
 	if (writeback->next < writeback->n || writeback->in_flight)
@@ -464,7 +499,7 @@ static int collect(struct writeback *writeback)
 	if (!writeback->chosen)
 		error = pages_collect(&writeback->object->pages,
 				      writeback->first, writeback->end,
-				      1u << PAGE_DIRTY, &writeback->indexes,
+				      STATES_UNWRITTEN, &writeback->indexes,
 				      &writeback->n);
 
 	return !error && still_writing(writeback) ? -ETIMEDOUT : error;
@@ -530,7 +565,8 @@ void writeback_start(struct pager *pager, struct writeback *writeback)
 	writeback->next = 0;
 	writeback->in_flight = 0;
 	writeback->error = 0;
-	writeback->begun = writeback->parked = writeback->waited = false;
+	writeback->begun = writeback->judging = writeback->parked =
+		writeback->waited = false;
 	list_init(&writeback->dry);
 	timer_init(&writeback->patience, proceed);
 	list_add(&object->writebacks, &writeback->link);
@@ -570,6 +606,7 @@ static void drop(struct object *object, uint64_t first, uint64_t end,
 void object_drop(struct object *object, uint64_t first, uint64_t end)
 {
 	fills_unhold(object, first, end);
+	presume_judge(object, first, end);
 	if (object->memfd >= 0)
 		drop(object, first, end, 1u << PAGE_CLEAN);
 }

@@ -34,6 +34,7 @@
 #include "ledger.h"
 #include "mem.h"
 #include "pin.h"
+#include "presume.h"
 #include "states.h"
 #include "sys.h"
 #include "wmapd.h"
@@ -530,10 +531,12 @@ static int tell_states(const struct object *object)
 void takeover_prepare(struct server *server)
 {
 	counts_tell(server);
-	list_for_each(object, &server->pager->all, struct object, of_pager)
+	list_for_each(object, &server->pager->all, struct object, of_pager) {
+		presume_judge(object, 0, UINT64_MAX);
 		if (object->ledger && object->n_present > object->n_dirty &&
 		    tell_states(object))
 			return;
+	}
 }
 
 /* ---- All of it --------------------------------------------------------------------- */

@@ -574,7 +574,9 @@ struct wmap_mapping_info {
 			     n_loaded_pages; with a grain, that were brought) */
 	size_t resident; /* pages of its range in memory, whoever brought them;
 			     of private memory, its own */
-	size_t dirty;	 /* pages of its range not yet written back */
+	size_t dirty;	 /* pages of its range not yet written back; and if
+			     more than 8192 of its object can be stored to
+			     unseen, as who stores will need them, all these */
 	uint64_t faults; /* messages from the kernel */
 	uint64_t fills;	 /* pages brought for it */
 	uint64_t writebacks; /* pages written back for its object */

@@ -88,6 +88,16 @@ bool pattern_holds(const void *bytes, size_t length, unsigned seed,
 		   uint64_t offset);
 bool pattern_zeros(const void *bytes, size_t length);
 
+/* ---- marks.c: stores that are told from each other ----------------------- */
+
+#define MARK_AT ((size_t)100) /* in its page */
+
+/* Turn a byte of each of these pages over: a second time takes the mark away. */
+void marks_store(char *at, size_t first, size_t end);
+
+/* Has the file the marks of these pages, and else the pattern? */
+bool marks_are_in(int fd, unsigned seed, size_t first, size_t end);
+
 /* ---- file.c: files without a name --------------------------------------- */
 
 /* An empty file, open for reading and writing. */
