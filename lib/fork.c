@@ -208,8 +208,40 @@ static void drop(const struct wire_piece *piece)
 	ours_remove(piece->start, piece->start + piece->length);
 }
 
-/* The addresses of what is not placed yet are held. */
+/* Nothing of ours is there: what was inherited must not be seen unregistered. */
+static void lose(uint64_t from, uint64_t to)
+{
+	uint64_t start = from, end = to;
+
+	while (ours_next(&start, &end)) {
+		sys_unmap(start, end - start);
+		ours_remove(start, end);
+		start = end;
+		end = to;
+	}
+}
+
+/* The addresses of what is not placed yet are held; those that could not be, as
+   something is there, are not ours. */
 static bool is_held;
+
+static void hold_range(uint64_t start, uint64_t end)
+{
+	uint64_t middle = page_down(start + (end - start) / 2);
+	long at = sys_map(start, end - start, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				  MAP_FIXED_NOREPLACE,
+			  -1, 0);
+
+	if (!sys_failed(at))
+		return;
+	if (at == -EEXIST && middle > start) {
+		hold_range(start, middle);
+		hold_range(middle, end);
+	} else {
+		ours_remove(start, end);
+	}
+}
 
 /* From @from on nothing is placed, and the guard is needed before it is: no memory
    that comes with a thread may be put there. */
@@ -218,15 +250,19 @@ static void hold(uint64_t from)
 	uint64_t start = from, end = UINT64_MAX;
 
 	while (!is_held && ours_next_of(OURS_SHARED, &start, &end)) {
-		sys_map(start, end - start, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-				MAP_FIXED_NOREPLACE,
-			-1, 0);
+		hold_range(start, end);
 		start = end;
 		end = UINT64_MAX;
 	}
 	is_held = true;
 	guard_start_late();
+}
+
+static bool is_all_held(const struct wire_piece *piece)
+{
+	uint64_t start = piece->start, end = start + piece->length;
+
+	return ours_next(&start, &end) && end - start == piece->length;
 }
 
 /* Nobody else is here to see it unregistered (the guard touches nothing of it): so it
@@ -238,6 +274,10 @@ static int place_shared(const struct wire_piece *piece, int memfd)
 	int error;
 	long at;
 
+	if (is_held && !is_all_held(piece)) {
+		lose(piece->start, piece->start + piece->length);
+		return -EEXIST;
+	}
 	/* The page that it grows into is not held. */
 	if (is_held && piece->growing)
 		sys_unmap(piece->start, piece->length);
@@ -294,19 +334,6 @@ static int place(const struct wire_piece *piece, int memfd)
 	return 0;
 }
 
-/* Nothing of ours is there: what was inherited must not be seen unregistered. */
-static void lose_all(void)
-{
-	uint64_t start = 0, end = UINT64_MAX;
-
-	while (ours_next(&start, &end)) {
-		sys_unmap(start, end - start);
-		ours_remove(start, end);
-		start = end;
-		end = UINT64_MAX;
-	}
-}
-
 static void attach(void)
 {
 	int error = remote_in_child();
@@ -325,7 +352,7 @@ static void attach(void)
 		return;
 	}
 	log_none(error);
-	lose_all();
+	lose(0, UINT64_MAX);
 	guard_stop(); /* that C was hung up on may have started it */
 	remote_stop();
 	client_lost();

@@ -280,11 +280,13 @@ static void map_many(int fd)
 }
 
 /* Page 0 of the odd ones nobody has touched. */
-static int sees_many(void)
+static int sees_many_but(int lost)
 {
 	for (int i = 0; i < MANY; i++) {
 		bool zeros = i % 2;
 
+		if (i == lost)
+			continue;
 		if (many[i][PAGES(1)] != (zeros ? (char)i : 'm'))
 			return 1;
 		if (zeros ? !pattern_zeros(many[i], PAGE) :
@@ -296,7 +298,7 @@ static int sees_many(void)
 
 static int lives_with_many(void)
 {
-	int wrong = sees_many();
+	int wrong = sees_many_but(-1);
 
 	for (int i = 0; i < MANY && !wrong; i++)
 		many[i][PAGES(2)] = 'c';
@@ -324,6 +326,57 @@ START_TEST(before_the_child_has_all_its_pieces)
 		ck_assert_int_eq(many[i][PAGES(2)], 'c');
 	ck_assert_int_eq(wmap_unmap(many[0], PAGES(3)), 0);
 	ck_assert(file_has(fd, PAGES(2), "c", 1));
+}
+END_TEST
+
+/* Whose place comes last. */
+static int last(void)
+{
+	int last = 0;
+
+	for (int i = 1; i < MANY; i++)
+		if (many[i] > many[last])
+			last = i;
+	return last;
+}
+
+static char *taken;
+
+/* Something comes to where a piece shall be, before it is held. */
+static void kill_both_and_take(void)
+{
+	char *at = many[last()] + PAGE;
+
+	wmapd_kill_both();
+	taken = mmap(at, PAGE, READ_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (taken != at)
+		_exit(7);
+	taken[0] = 't';
+}
+
+static int lives_without_one(void)
+{
+	if (taken[0] != 't')
+		return 4;
+	if (process_load(taken - 1) != SIGSEGV)
+		return 5;
+	return sees_many_but(last());
+}
+
+START_TEST(what_came_to_a_piece_s_place_stays)
+{
+	int fd = file_with(SEED, PAGES(3));
+	pid_t child;
+
+	hook_child(kill_both_and_take, SYS_madvise, 64);
+	begin();
+	map_many(fd);
+	child = fork();
+	if (!child)
+		_exit(lives_without_one());
+	ck_assert_int_eq(status_of(child), 0);
+	ck_assert_int_eq(sees_many_but(-1), 0);
 }
 END_TEST
 
@@ -370,6 +423,7 @@ int main(void)
 	tcase_add_test(facts, while_the_child_is_away);
 	tcase_add_loop_test(facts, before_the_child_has_all_its_pieces, 0,
 			    COUNT(placed));
+	tcase_add_test(facts, what_came_to_a_piece_s_place_stays);
 	tcase_add_test(facts, who_has_no_room_for_it_does_not_wait_for_a_guard);
 	return facts_run(facts);
 }
