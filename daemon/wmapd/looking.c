@@ -143,6 +143,7 @@ void looking_at(struct conn *conn, int fd, int (*check)(struct look *look),
 	uint64_t server = elsewhere_server(fd);
 	struct look *look = mem_alloc(sizeof(*look));
 	struct look none = { .fd = -1, .direct = -1, .error = -ENOMEM };
+	int error;
 
 	if (!look) {
 		elsewhere_close(fd, conn->uid);
@@ -159,12 +160,12 @@ void looking_at(struct conn *conn, int fd, int (*check)(struct look *look),
 	look->wants_direct = wants_direct;
 	look->work.run = work;
 	conn->look = look;
-	if (!server)
-		look->error = check(look);
-	else
-		look->error = elsewhere_run(&look->work, server, conn->uid);
-	if (!server || look->error)
-		end(look);
+	error = server ? elsewhere_run(&look->work, server, conn->uid) :
+			 check(look);
+	if (server && !error)
+		return; /* from here on it is the thread's */
+	look->error = error;
+	end(look);
 }
 
 bool looking_forget(struct conn *conn)
