@@ -303,6 +303,8 @@ void guarded_by(struct conn *conn)
 	}
 	answer(conn, 0, fds, 3);
 	close(fds[1]);
+	if (conn->closed)
+		return; /* it was not heard; the session may have gone with it */
 	guarded_end(session);
 	if (!begin(session))
 		return; /* it has nothing, then */

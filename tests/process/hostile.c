@@ -1053,6 +1053,33 @@ static void guards(void)
 	}
 }
 
+/* Who asks to be a guard, and has hung up before it is answered, is none. */
+static void unheard_guards(void)
+{
+	int file = open_file("unheard", O_RDWR, 4);
+
+	for (int i = 0; i < 20; i++) {
+		static struct answer answer;
+		struct wire_request request = REQUEST(WIRE_GUARD);
+		int fd = dial(), uffd = uffd_new(), guard = dial();
+
+		expect(!ask_keep(fd, REQUEST(WIRE_HELLO), uffd, &answer),
+		       "a session");
+		memcpy(request.args, answer.reply.args, 16);
+		close(answer.fds[0]);
+		expect(!ask(fd, map_at(AT, 4, WMAP_SHARED), file),
+		       "with a mapping that a guard has to show");
+		expect(!say_to(guard, &request, NULL, 0), "GUARD");
+		close(guard);
+		/* Time to try again, and again, to tell it of that. */
+		for (int j = 0; j < 3; j++, usleep(10000))
+			expect(!ask(fd, REQUEST(MESSAGE_STATS), -1),
+			       "still served");
+		close(fd);
+		close(uffd);
+	}
+}
+
 /* ---- Agents (daemon/wmapd/agent.c) ------------------------------------------------ */
 
 #define AGENT_PAGES 1024
@@ -1777,6 +1804,7 @@ static const struct attack {
 	{ "half_finished", half_finished },
 	{ "states", states },
 	{ "guards", guards },
+	{ "unheard guards", unheard_guards },
 	{ "agents", agents },
 	{ "leavers", leavers },
 	{ "late_drops", late_drops },
