@@ -5,8 +5,8 @@
  * For programs that speak the protocol by themselves: what they expect and do not
  * get ends them with 1.
  */
-#ifndef TESTS_PROCESS_RAW_H
-#define TESTS_PROCESS_RAW_H
+#ifndef TESTS_RAW_H
+#define TESTS_RAW_H
 
 #include <errno.h>
 #include <stdbool.h>
