@@ -405,6 +405,13 @@ __attribute__((no_sanitize("thread"))) static void *touch(void *page)
 	return NULL;
 }
 
+static void stand_still(int signal)
+{
+	(void)signal;
+	for (;;)
+		pause();
+}
+
 /* Whoever waits for a page that nobody brings waits until the process ends. */
 static void touch_somewhere(struct stranger *stranger)
 {
@@ -419,16 +426,19 @@ static void touch_somewhere(struct stranger *stranger)
 	}
 }
 
+/* Not to be stored to if it did not ask for that: one's own user's processes get
+   memory that they could store to, and the good client's file is among it. */
 static void place(const struct saying *saying, const struct answer *answer,
 		  int uffd)
 {
 	uint64_t to = saying->request.address, length = saying->request.length;
 	bool private = saying->request.args[1] & WMAP_PRIVATE;
+	int prot = (int)saying->request.args[0] & PROT_WRITE;
 
 	if (to < at || to >= at + WINDOW * PAGE ||
 	    length > at + WINDOW * PAGE - to)
 		return;
-	if (mmap((void *)(uintptr_t)to, length, PROT_READ | PROT_WRITE,
+	if (mmap((void *)(uintptr_t)to, length, PROT_READ | prot,
 		 MAP_FIXED | (private ? MAP_PRIVATE : MAP_SHARED) |
 			 (answer->n_fds ? 0 : MAP_ANONYMOUS),
 		 answer->n_fds ? answer->fds[0] : -1, 0) != MAP_FAILED)
@@ -547,8 +557,8 @@ __attribute__((noreturn)) static void live(uint64_t seed)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(20);
-	signal(SIGBUS, SIG_DFL); /* not a sanitizer's */
-	signal(SIGSEGV, SIG_DFL);
+	signal(SIGBUS, stand_still);
+	signal(SIGSEGV, stand_still);
 	for (unsigned i = 0; i < CONNECTIONS; i++)
 		stranger.connections[i] = -1;
 	stranger.uffd = sys_uffd_open(&features);
