@@ -581,8 +581,9 @@ __attribute__((noreturn)) static void live(uint64_t seed)
 static void check_file(const char *memory, const uint32_t *stored)
 {
 	for (unsigned i = 0; i < FILE_PAGES; i++) {
-		uint32_t word = *(const uint32_t *)(memory + i * PAGE);
+		uint32_t word;
 
+		memcpy(&word, memory + i * PAGE, sizeof(word));
 		if (word != stored[i])
 			printf("page %u: %u, not %u; round %u\n", i, word,
 			       stored[i], shared->rounds);
