@@ -618,13 +618,27 @@ struct fill *fill_create(struct object *object, struct mapping *mapping,
 	return fill;
 }
 
+/* Is it behind another? Where nobody waits, as a rule, it is not asked what may come
+   back: that may take a look at all objects. */
+static bool is_behind(const struct fill *fill)
+{
+	struct share *full = share_full(fill->share, fill->count, false);
+	struct list *hungry;
+
+	if (!is_waited_for(&fill->pager->hungry) &&
+	    !(full && is_waited_for(&full->hungry)))
+		return false;
+	hungry = find_hope(fill);
+	return hungry && is_waited_for(hungry);
+}
+
 /* Begin, or wait for a buffer; if none is out, none will come back. */
 void fill_go(struct fill *fill)
 {
 	struct pager *pager = fill->pager;
-	struct list *hungry = find_hope(fill);
+	struct list *hungry;
 
-	if (!(hungry && is_waited_for(hungry)) && begin_waited_for(fill))
+	if (!is_behind(fill) && begin_waited_for(fill))
 		return;
 	hungry = find_hope(fill);
 	if (!hungry) {
