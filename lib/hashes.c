@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Hashes of pages (hashes.h) */
-#include <string.h>
-
 #include "hashes.h"
 #include "internal.h"
 #include "mem.h"
@@ -53,13 +51,11 @@ void hashes_destroy(struct hashes *hashes)
 
 static int grow(struct hashes *hashes, size_t room)
 {
-	struct hash *all = mem_alloc(room * sizeof(*all));
+	struct hash *all = mem_resize(hashes->all, hashes->room * sizeof(*all),
+				      room * sizeof(*all));
 
 	if (!all)
 		return -ENOMEM;
-	if (hashes->all)
-		memcpy(all, hashes->all, hashes->n_taken * sizeof(*all));
-	mem_free(hashes->all, hashes->room * sizeof(*all));
 	hashes->all = all;
 	hashes->room = room;
 	return 0;

@@ -348,6 +348,18 @@ void mem_free(void *memory, size_t size)
 		sys_unmap((uint64_t)memory, page_up(size));
 }
 
+void *mem_resize(void *memory, size_t size, size_t larger)
+{
+	void *other = mem_alloc(larger);
+
+	if (!other)
+		return NULL;
+	if (memory)
+		memcpy(other, memory, size);
+	mem_free(memory, size);
+	return other;
+}
+
 size_t mem_used(void)
 {
 	return atomic_load_explicit(&used, memory_order_relaxed);

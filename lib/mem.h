@@ -17,6 +17,10 @@
 /* Zeroed memory, aligned to 16 bytes, to 4096 from 4096 bytes up; or NULL. */
 void *mem_alloc(size_t size);
 
+/* As realloc(3): @memory of @size bytes has @larger, in another place. NULL: there
+   are none, and it stays. */
+void *mem_resize(void *memory, size_t size, size_t larger);
+
 /* @size is what it was allocated with. NULL does nothing. */
 void mem_free(void *memory, size_t size);
 

@@ -59,12 +59,9 @@ static int make_room(void **array, size_t n, size_t *room, size_t element)
 
 	if (n < *room)
 		return 0;
-	bigger = mem_alloc(more * element);
+	bigger = mem_resize(*array, *room * element, more * element);
 	if (!bigger)
 		return -ENOMEM;
-	if (n)
-		memcpy(bigger, *array, n * element);
-	mem_free(*array, *room * element);
 	*array = bigger;
 	*room = more;
 	return 0;

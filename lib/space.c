@@ -116,12 +116,10 @@ static int reserve(struct space *space)
 		return -ENOMEM;
 	if (space->n < space->room)
 		return 0;
-	entries = mem_alloc(room * sizeof(*entries));
+	entries = mem_resize(space->entries, space->room * sizeof(*entries),
+			     room * sizeof(*entries));
 	if (!entries)
 		return -ENOMEM;
-	if (space->n)
-		memcpy(entries, space->entries, space->n * sizeof(*entries));
-	mem_free(space->entries, space->room * sizeof(*entries));
 	space->entries = entries;
 	space->room = room;
 	return 0;

@@ -85,6 +85,26 @@ START_TEST(freeing_null_does_nothing)
 }
 END_TEST
 
+START_TEST(what_becomes_larger_has_what_it_had)
+{
+	size_t size = sizes[_i], larger = 2 * size + 100;
+	size_t before = mem_used();
+	char *memory = mem_resize(NULL, 0, size), *other;
+
+	ck_assert_ptr_nonnull(memory);
+	pattern_fill(memory, size, 1, 0);
+	ck_assert_ptr_null(mem_resize(memory, size, SIZE_MAX));
+	ck_assert(pattern_holds(memory, size, 1, 0));
+	ck_assert_uint_eq(mem_used(), before + size);
+	other = mem_resize(memory, size, larger);
+	ck_assert_ptr_nonnull(other);
+	ck_assert(pattern_holds(other, size, 1, 0));
+	ck_assert(pattern_zeros(other + size, larger - size));
+	ck_assert_uint_eq(mem_used(), before + larger);
+	mem_free(other, larger);
+}
+END_TEST
+
 START_TEST(an_impossible_size_is_null)
 {
 	static const size_t impossible[] = { SIZE_MAX, SIZE_MAX - 4095,
@@ -462,6 +482,7 @@ int main(void)
 	tcase_add_loop_test(facts, freed_memory_is_zero_again, 0, n);
 	tcase_add_test(facts, what_is_handed_out_is_counted_exactly);
 	tcase_add_test(facts, freeing_null_does_nothing);
+	tcase_add_loop_test(facts, what_becomes_larger_has_what_it_had, 0, n);
 	tcase_add_loop_test(facts, an_impossible_size_is_null, 0, 4);
 	tcase_add_loop_test(facts, without_memory_it_is_null_and_later_not, 5,
 			    n);
