@@ -142,6 +142,7 @@ END_TEST
 /* What its threads have stored, behind each store; of the process's own memory, so
    a child has it as it was when it was forked. */
 static uint64_t counts[N_PAGES];
+static atomic_uint storing; /* threads that do */
 static atomic_bool over;
 
 static uint64_t *word_of(size_t page)
@@ -153,6 +154,7 @@ static void *store_on(void *number)
 {
 	uint64_t random = (uintptr_t)number;
 
+	storing++;
 	while (!over) {
 		size_t page =
 			random_below(&random, N_PAGES / STORERS) * STORERS +
@@ -164,6 +166,13 @@ static void *store_on(void *number)
 				 __ATOMIC_RELEASE);
 	}
 	return NULL;
+}
+
+/* None begins: AddressSanitizer's locks would be held in a child. */
+static bool all_store(void *unused)
+{
+	(void)unused;
+	return storing == STORERS;
 }
 
 /* At the moment of the fork a page was at its count, or one ahead. */
@@ -185,6 +194,7 @@ START_TEST(a_fork_is_one_moment)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, store_on,
 						(void *)(i + 1)),
 				 0);
+	ck_assert(process_wait(all_store, NULL, 20));
 	for (unsigned i = 0; i < facts_scaled(SANITIZED ? 1 : 3); i++) {
 		process_sleep_ms(5);
 		process_ends_well(process_start(see_counts, 0));

@@ -33,6 +33,7 @@
 #include "pager.h"
 #include "raw.h"
 #include "slots.h"
+#include "support.h"
 
 #define BOUND	   2.0 /* seconds a round of the good client may take */
 #define FILE_PAGES 64
@@ -41,7 +42,7 @@
 static char directory[64] = "/tmp/wmap-hostile-XXXXXX";
 static int failures;
 
-static void fail(const char *what)
+static void failed(const char *what)
 {
 	printf("FAILED: %s\n", what);
 	failures++;
@@ -639,8 +640,8 @@ static void promises(void)
 static void at_once(void)
 {
 	int file = open_file("at_once", O_RDWR, 256), uffd = uffd_new();
-	int fds[8] = { dial() };
-	static struct answer answer;
+	uint64_t token[TOKEN];
+	int fds[8] = { enter_with(uffd, token) };
 	const size_t length = 256 * PAGE;
 	/* a place of its own: a sanitizer keeps AT for itself */
 	char *place = mmap(NULL, length, PROT_NONE,
@@ -648,12 +649,11 @@ static void at_once(void)
 	const uint64_t at = (uintptr_t)place;
 
 	expect(place != MAP_FAILED, "a place");
-	ask_keep(fds[0], REQUEST(WIRE_HELLO), uffd, &answer);
 	for (size_t i = 1; i < lengthof(fds); i++) {
-		struct wire_request join = REQUEST(WIRE_JOIN);
+		struct wire_request join =
+			REQUEST(WIRE_JOIN, .args = { token[0], token[1] });
 
 		fds[i] = dial();
-		memcpy(join.args, answer.reply.args, 16);
 		expect(!ask(fds[i], join, -1), "a JOIN");
 	}
 	for (int round = 0; round < 200; round++) {
@@ -1005,13 +1005,11 @@ static int say_with(int fd, struct wire_request request, const int *fds,
 /* A session's first connection; its guard's, and what that is given. */
 static int enter_guarded(int *guard, struct answer *answer)
 {
-	int fd = dial(), uffd = uffd_new();
-	struct wire_request request = REQUEST(WIRE_GUARD);
+	uint64_t token[TOKEN];
+	int uffd = uffd_new(), fd = enter_with(uffd, token);
 
-	expect(!ask_keep(fd, REQUEST(WIRE_HELLO), uffd, answer), "a session");
-	memcpy(request.args, answer->reply.args, 16);
-	*guard = dial();
-	expect(!ask_keep(*guard, request, -1, answer), "a guard");
+	expect(fd >= 0, "a session");
+	*guard = guard_of(token, answer);
 	expect(answer->n_fds == 3, "has three descriptors");
 	close(uffd);
 	return fd;
@@ -1048,8 +1046,7 @@ static void guards(void)
 	for (int i = 0; i < 200; i++) {
 		enter_guarded(&guard, &answer);
 		ask(i % 2 ? fd : guard, REQUEST(WIRE_UNGUARD), -1);
-		for (unsigned j = 0; j < 3; j++)
-			close(answer.fds[j]);
+		let_go(&answer);
 	}
 }
 
@@ -1059,14 +1056,12 @@ static void unheard_guards(void)
 	int file = open_file("unheard", O_RDWR, 4);
 
 	for (int i = 0; i < 20; i++) {
-		static struct answer answer;
-		struct wire_request request = REQUEST(WIRE_GUARD);
-		int fd = dial(), uffd = uffd_new(), guard = dial();
+		uint64_t token[TOKEN];
+		int uffd = uffd_new(), fd = enter_with(uffd, token);
+		int guard = dial();
+		struct wire_request request = ask_to_guard(token);
 
-		expect(!ask_keep(fd, REQUEST(WIRE_HELLO), uffd, &answer),
-		       "a session");
-		memcpy(request.args, answer.reply.args, 16);
-		close(answer.fds[0]);
+		expect(fd >= 0, "a session");
 		expect(!ask(fd, map_at(AT, 4, WMAP_SHARED), file),
 		       "with a mapping that a guard has to show");
 		expect(!say_to(guard, &request, NULL, 0), "GUARD");
@@ -1129,8 +1124,7 @@ static void be_asked(struct lying *lying)
 	while (poll(&one, 1, 0) == 1) {
 		expect(hear(lying->guard, &answer) != -ENOTCONN,
 		       "a liar is not cut off");
-		for (unsigned i = 0; i < answer.n_fds; i++)
-			close(answer.fds[i]);
+		let_go(&answer);
 		if (answer.reply.flags & WIRE_HIDE)
 			lie_about(lying, answer.reply.args[0]);
 	}
@@ -1140,23 +1134,18 @@ static const uint64_t *map_for(struct lying *lying)
 {
 	static struct answer answer;
 	const size_t length = AGENT_PAGES * PAGE;
-	struct wire_request request = REQUEST(WIRE_GUARD);
+	uint64_t token[TOKEN];
 	void *memory = mmap(NULL, length, PROT_NONE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t at = (uint64_t)memory;
 
 	expect(memory != MAP_FAILED, "addresses");
-	lying->fd = dial();
 	lying->uffd = uffd_new();
-	expect(!ask_keep(lying->fd, REQUEST(WIRE_HELLO), lying->uffd, &answer),
-	       "a session");
-	memcpy(request.args, answer.reply.args, 16);
-	close(answer.fds[0]);
-	lying->guard = dial();
-	expect(!ask_keep(lying->guard, request, -1, &answer), "a guard");
+	lying->fd = enter_with(lying->uffd, token);
+	expect(lying->fd >= 0, "a session");
+	lying->guard = guard_of(token, &answer);
 	expect(answer.reply.args[1], "which is its agent");
-	for (unsigned i = 0; i < answer.n_fds; i++)
-		close(answer.fds[i]);
+	let_go(&answer);
 	expect(!ask_keep(lying->fd, map_at(at, AGENT_PAGES, WMAP_SHARED),
 			 lying->file, &answer),
 	       "a mapping");
@@ -1237,338 +1226,6 @@ static void agents(void)
 	start_wmapd();
 	for (unsigned i = 0; i < AGENT_LIES; i++)
 		lie(i, file);
-	kill(wmapd, SIGTERM);
-	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
-}
-
-/* ---- Private memory that leaves (lib/swapaway.h) ----------------------------------- */
-
-#define LEAVER_PAGES 400
-
-/* Who stores to its own private memory while its agent lies; from another thread,
-   as it may have to wait for it. */
-struct leaver {
-	int fd, guard, uffd;
-	unsigned lie;
-	unsigned asked[2];
-	unsigned held; /* that TAKE is not done when it should be */
-	uint64_t token[2];
-	uint64_t *memory;
-	_Atomic bool over, wrong;
-};
-
-static void *store_privately(void *context)
-{
-	struct leaver *leaver = context;
-	volatile uint64_t *memory = leaver->memory;
-	static uint64_t counts[LEAVER_PAGES];
-	unsigned page = 0;
-
-	memset(counts, 0, sizeof(counts));
-	for (unsigned i = 0; i < 600; i++) {
-		page = (page + 397) % LEAVER_PAGES;
-		if (memory[page * PAGE / 8] != counts[page])
-			leaver->wrong = true;
-		memory[page * PAGE / 8] = ++counts[page];
-	}
-	leaver->over = true;
-	return NULL;
-}
-
-/* What is in memory, up to the first page that is not: who reads that waits for
-   wmapd. How many pages; as it should be, but for which bytes. */
-static unsigned copy_as_asked(const struct answer *answer, bool rightly)
-{
-	const struct wire_range *ranges = (const void *)answer->bytes;
-	unsigned char there;
-	unsigned pages = 0;
-
-	for (unsigned i = 0; i < 64 && ranges[i].length; i += 2)
-		for (uint64_t at = 0; at < ranges[i].length; at += PAGE) {
-			char *page = (char *)ranges[i].start + at;
-
-			if (mincore(page, PAGE, &there) || !(there & 1))
-				return pages;
-			/* Past ThreadSanitizer, which does not know that who
-			   stores there waits meanwhile. */
-			sys_call(SYS_pwrite64, answer->fds[0],
-				 rightly ? page : answer->bytes, PAGE,
-				 pages++ * PAGE);
-		}
-	return pages;
-}
-
-static void drop_as_asked(const struct answer *answer)
-{
-	const struct wire_range *ranges = (const void *)answer->bytes;
-
-	for (unsigned i = 0; i < 64 && ranges[i].length; i++)
-		madvise((void *)ranges[i].start, ranges[i].length,
-			MADV_DONTNEED);
-}
-
-/* No lie: while it is about to drop what is asked, calls that concern it wait. */
-static void drop_while_asking(struct leaver *leaver, struct wire_request *taken,
-			      const struct answer *answer)
-{
-	static struct answer late;
-	struct pollfd one = { .fd = leaver->fd, .events = POLLIN };
-	uint64_t at = (uint64_t)leaver->memory, length = LEAVER_PAGES * PAGE;
-
-	say_to(leaver->fd,
-	       &REQUEST(MESSAGE_MOVE, .address = at, .length = length,
-			.args = { at, length }),
-	       NULL, 0);
-	expect(!poll(&one, 1, 200), "a call waits");
-	drop_as_asked(answer);
-	say_to(leaver->guard, taken, NULL, 0);
-	expect(!hear(leaver->fd, &late), "and is answered then");
-}
-
-#define LEAVER_LIES 8
-
-static void lie_about_leaving(struct leaver *leaver,
-			      const struct answer *answer)
-{
-	uint64_t number = answer->reply.args[0];
-	bool copies = answer->reply.flags & WIRE_LEAVE;
-	struct wire_request said =
-		REQUEST(copies ? WIRE_LEFT : WIRE_TAKEN, .args = { number });
-
-	leaver->asked[!copies]++;
-	if (!copies && leaver->asked[1] == leaver->held)
-		return;
-	switch (leaver->lie) {
-	case 0: /* as it should */
-		if (copies)
-			said.args[1] = copy_as_asked(answer, true);
-		else
-			drop_as_asked(answer);
-		break;
-	case 1: /* never answers */
-		return;
-	case 2: /* what is not due, or another thing */
-		for (uint64_t i = 0; i < 20; i++) {
-			said.args[0] = number + 7 * i - 71;
-			say_to(leaver->guard, &said, NULL, 0);
-		}
-		said = REQUEST(copies ? WIRE_TAKEN : WIRE_LEFT,
-			       .args = { number });
-		break;
-	case 3: /* has copied more than it could, and dropped nothing */
-		said.args[1] = copies ? WIRE_PAYLOAD : 0;
-		break;
-	case 4: /* others' bytes, and dropped nothing */
-		if (copies)
-			said.args[1] = copy_as_asked(answer, false);
-		break;
-	case 5: /* cannot copy */
-		break;
-	case 6: /* answers late */
-		if (copies) {
-			said.args[1] = copy_as_asked(answer, true);
-		} else if (leaver->asked[1] == 1) {
-			drop_while_asking(leaver, &said, answer);
-			return;
-		} else {
-			drop_as_asked(answer);
-		}
-		break;
-	default: /* cannot drop, and has */
-		if (!copies)
-			drop_as_asked(answer);
-		said.args[1] = copies ? copy_as_asked(answer, true) :
-					~UINT64_C(0);
-	}
-	say_to(leaver->guard, &said, NULL, 0);
-}
-
-/* What comes next to the guard, if it comes soon. */
-static void answer_next(struct leaver *leaver, struct answer *answer)
-{
-	struct pollfd one = { .fd = leaver->guard, .events = POLLIN };
-
-	if (poll(&one, 1, 10) != 1)
-		return;
-	memset(answer, 0, sizeof(*answer));
-	expect(hear(leaver->guard, answer) != -ENOTCONN,
-	       "a liar is not cut off");
-	if (answer->reply.flags & (WIRE_LEAVE | WIRE_TAKE))
-		lie_about_leaving(leaver, answer);
-	for (unsigned i = 0; i < answer->n_fds; i++)
-		close(answer->fds[i]);
-}
-
-static void answer_for(struct leaver *leaver)
-{
-	static struct answer answer;
-
-	while (!leaver->over)
-		answer_next(leaver, &answer);
-}
-
-static void map_privately(struct leaver *leaver)
-{
-	static struct answer answer;
-	const size_t length = LEAVER_PAGES * PAGE;
-	struct wire_request request = REQUEST(WIRE_GUARD);
-	void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	expect(memory != MAP_FAILED, "addresses");
-	leaver->memory = memory;
-	leaver->fd = dial();
-	leaver->uffd = uffd_new();
-	expect(!ask_keep(leaver->fd, REQUEST(WIRE_HELLO), leaver->uffd,
-			 &answer),
-	       "a session");
-	memcpy(leaver->token, answer.reply.args, sizeof(leaver->token));
-	memcpy(request.args, leaver->token, sizeof(leaver->token));
-	close(answer.fds[0]);
-	leaver->guard = dial();
-	expect(!ask_keep(leaver->guard, request, -1, &answer), "a guard");
-	for (unsigned i = 0; i < answer.n_fds; i++)
-		close(answer.fds[i]);
-	expect(!ask_keep(leaver->fd,
-			 map_at((uint64_t)memory, LEAVER_PAGES,
-				WMAP_PRIVATE | WMAP_ANONYMOUS),
-			 -1, &answer) &&
-		       !uffd_register(leaver->uffd, (uint64_t)memory, length,
-				      answer.reply.args[0]),
-	       "a mapping");
-}
-
-/* A client as it should be, beside. */
-static void be_modest(void)
-{
-	const size_t length = LEAVER_PAGES * PAGE;
-	struct wmap_map_options wishes = { .size = sizeof(wishes) };
-	uint64_t *memory;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	alarm(60);
-	setenv("WMAP_SOCKET", socket_name, 1);
-	memory = wmap_map(NULL, length, PROT_READ | PROT_WRITE,
-			  WMAP_PRIVATE | WMAP_ANONYMOUS, -1, 0, &wishes);
-	if (memory == MAP_FAILED)
-		_exit(1);
-	for (unsigned round = 0; round < 2; round++)
-		for (uint64_t i = 0; i < LEAVER_PAGES; i++) {
-			if (memory[i * PAGE / 8] != (round ? i + round : 0))
-				_exit(2);
-			memory[i * PAGE / 8] = i + round + 1;
-		}
-	_exit(0);
-}
-
-static void unmap_privately(const struct leaver *leaver)
-{
-	munmap(leaver->memory, LEAVER_PAGES * PAGE);
-	close(leaver->guard);
-	close(leaver->fd);
-	close(leaver->uffd);
-}
-
-static void leave_lying(unsigned lie)
-{
-	struct leaver leaver = { .lie = lie };
-	pthread_t thread;
-	int status = -1;
-	pid_t modest;
-
-	alarm(60); /* for each */
-	map_privately(&leaver);
-	/* Before there is a thread, which may hold AddressSanitizer's locks. */
-	modest = fork();
-	if (!modest)
-		be_modest();
-	expect(!pthread_create(&thread, NULL, store_privately, &leaver),
-	       "a thread");
-	answer_for(&leaver);
-	pthread_join(thread, NULL);
-	expect(leaver.asked[0], "it is asked");
-	expect(!leaver.asked[1] == (lie == 1 || lie == 2 || lie == 5),
-	       "and asked on, if it answers");
-	expect(!leaver.wrong, "what it has is right");
-	expect(waitpid(modest, &status, 0) == modest && !status,
-	       "others are served");
-	unmap_privately(&leaver);
-}
-
-static void leavers(void)
-{
-	setenv("WMAP_MEMORY", "1M", 1);
-	start_wmapd();
-	for (unsigned i = 0; i < LEAVER_LIES; i++)
-		leave_lying(i);
-	kill(wmapd, SIGTERM);
-	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
-}
-
-/* It has a keeper, who has a child. */
-static void kill_kept(void)
-{
-	char path[64];
-	FILE *file;
-	int pid = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)wmapd,
-		 (int)wmapd);
-	file = fopen(path, "r");
-	expect(file && fscanf(file, "%d", &pid) == 1 && !kill(pid, SIGKILL),
-	       "wmapd is killed");
-	fclose(file);
-}
-
-static void replace_kept(void)
-{
-	char command[512];
-
-	snprintf(command, sizeof(command), "%s/wmapd --replace --socket %s",
-		 getenv("WMAP_BIN"), socket_name);
-	expect(!system(command), "wmapd is replaced");
-}
-
-static void hear_of_successor(int fd)
-{
-	static struct answer answer;
-
-	do
-		expect(!hear(fd, &answer), "a successor");
-	while (!(answer.reply.flags & WIRE_RESTARTED));
-}
-
-/* A page of which wmapd wants to be rid is dropped when another one is there: it
-   may be stored to from when that is known on. */
-static void drop_late(void (*end)(void))
-{
-	static struct answer answer;
-	struct leaver leaver = { .held = 5 };
-	struct wire_request guard = REQUEST(WIRE_GUARD);
-	pthread_t thread;
-
-	map_privately(&leaver);
-	memcpy(guard.args, leaver.token, sizeof(leaver.token));
-	expect(!pthread_create(&thread, NULL, store_privately, &leaver),
-	       "a thread");
-	while (leaver.asked[1] < leaver.held)
-		answer_next(&leaver, &answer);
-	end();
-	hear_of_successor(leaver.fd);
-	drop_while_asking(&leaver, &guard, &answer);
-	expect(!leaver.over, "who stores has waited, too");
-	answer_for(&leaver);
-	pthread_join(thread, NULL);
-	expect(!leaver.wrong, "and finds what it has stored");
-	unmap_privately(&leaver);
-}
-
-static void late_drops(void)
-{
-	setenv("WMAP_MEMORY", "1M", 1);
-	start_wmapd_with(true);
-	drop_late(kill_kept);
-	drop_late(replace_kept);
 	kill(wmapd, SIGTERM);
 	expect(waitpid(wmapd, &(int){ 0 }, 0) == wmapd, "it ends");
 }
@@ -1811,14 +1468,9 @@ static const struct attack {
 	{ "guards", guards },
 	{ "unheard guards", unheard_guards },
 	{ "agents", agents },
-	{ "late_drops", late_drops },
 	{ "lists", lists },
 	{ "forged", forged },
-	{ "leavers", leavers },
 };
-
-/* The last of them only if asked for: it takes as long as all others. */
-#define APART 1
 
 /* ---- The one that behaves ----------------------------------------------------- */
 
@@ -1902,23 +1554,6 @@ static void behave(void)
 
 /* ---- All of it ------------------------------------------------------------------- */
 
-static long count_files(void)
-{
-	char path[64];
-	long n = 0;
-
-	for (int i = 0; i < 70000; i++) {
-		char target[8];
-
-		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)wmapd, i);
-		if (readlink(path, target, sizeof(target)) >= 0)
-			n++;
-		else if (errno == EACCES)
-			return -1;
-	}
-	return n;
-}
-
 static long memory_of(const char *field)
 {
 	char path[64], line[256];
@@ -1966,15 +1601,16 @@ static bool run_attack(const struct attack *attack)
 		usleep(10000);
 	longest = shared->longest;
 	printf("%-18s %5.1f s, the good client's longest round %7.1f ms, "
-	       "%ld descriptors, %ld kB\n",
+	       "%u descriptors, %ld kB\n",
 	       attack->name, (double)(time_now() - begin) / 1e9,
-	       (double)longest / 1e6, count_files(), memory_of("VmRSS:"));
+	       (double)longest / 1e6, process_descriptors(wmapd),
+	       memory_of("VmRSS:"));
 	if (status)
-		fail(attack->name);
+		failed(attack->name);
 	if (shared->rounds < rounds + 2)
-		fail("the good client is not served any more");
+		failed("the good client is not served any more");
 	if ((double)longest / 1e9 > BOUND)
-		fail("the good client was not served in time");
+		failed("the good client was not served in time");
 	return wmapd_lives();
 }
 
@@ -1997,26 +1633,20 @@ static void remove_directory(void)
 
 	snprintf(command, sizeof(command), "rm -rf %s", directory);
 	if (system(command) != 0)
-		fail("removing");
+		failed("removing");
 }
 
 int main(int argc, char **argv)
 {
-	unsigned features;
-	long files, rss, files_after = 0, rss_after;
+	unsigned files, files_after = 0;
+	long rss, rss_after;
 	const char *sanitizer = getenv("WMAP_SANITIZER");
 	int status, wait = 300, fd;
 	bool lives = true;
 	pid_t good;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	fd = sys_uffd_open(&features);
-	if (fd < 0 || !(features & WMAP_FEATURE_POISON)) {
-		printf("skipped: without userfaultfd, or poison, wmapd serves "
-		       "nobody\n");
-		return 77;
-	}
-	close(fd);
+	need_pager();
 	if (!getenv("WMAP_BIN") || !mkdtemp(directory))
 		return 1;
 	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -2029,37 +1659,36 @@ int main(int argc, char **argv)
 	}
 	while (shared->rounds < 5 && wait--)
 		usleep(10000);
-	files = count_files();
+	files = process_descriptors(wmapd);
 	rss = memory_of("VmRSS:");
 	for (size_t i = 0; i < lengthof(attacks) && lives; i++)
-		if (argc < 2 ? i < lengthof(attacks) - APART :
-			       !strcmp(argv[1], attacks[i].name))
+		if (argc < 2 || !strcmp(argv[1], attacks[i].name))
 			lives = run_attack(&attacks[i]);
 	shared->stop = true;
 	if (!ends_well(good) || shared->wrong)
-		fail("the good client is not as it should be");
+		failed("the good client is not as it should be");
 	for (wait = 300; wait && lives; wait--) {
-		files_after = count_files();
+		files_after = process_descriptors(wmapd);
 		if (files_after <= files)
 			break;
 		usleep(10000);
 	}
 	rss_after = memory_of("VmRSS:");
-	printf("%u rounds; descriptors %ld, before %ld; memory %ld kB, before "
+	printf("%u rounds; descriptors %u, before %u; memory %ld kB, before "
 	       "%ld\n",
 	       shared->rounds, files_after, files, rss_after, rss);
 	if (!lives)
-		fail("wmapd is gone");
+		failed("wmapd is gone");
 	if (files_after > files)
-		fail("descriptors are left");
+		failed("descriptors are left");
 	if ((!sanitizer || !*sanitizer) && rss_after > rss + (64 << 10))
-		fail("memory is left");
+		failed("memory is left");
 	fd = lives ? enter() : -1;
 	if (fd < 0)
-		fail("a new client is not served");
+		failed("a new client is not served");
 	kill(wmapd, SIGTERM);
 	if (lives && (waitpid(wmapd, &status, 0) != wmapd || status))
-		fail("wmapd does not end");
+		failed("wmapd does not end");
 	remove_directory();
 	printf("%d failed\n", failures);
 	return failures > 0;

@@ -9,7 +9,6 @@
  */
 #include "support.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <stdio.h>
@@ -35,26 +34,10 @@ static unsigned descriptors;
 
 /* ---- wmapd ---------------------------------------------------------------------- */
 
-/* Those of the process, but for its own that come and go. */
-static unsigned descriptors_of(pid_t pid)
-{
-	char path[32];
-	unsigned n = 0;
-	DIR *all;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	all = opendir(path);
-	ck_assert_ptr_nonnull(all);
-	while (readdir(all))
-		n++;
-	closedir(all);
-	return n;
-}
-
 static bool has_what_it_had(void *unused)
 {
 	(void)unused;
-	return descriptors_of(wmapd) <= descriptors;
+	return process_descriptors(wmapd) <= descriptors;
 }
 
 static bool is_gone(void *unused)
@@ -97,7 +80,7 @@ static void begin(void)
 	ck_assert_int_eq(wmap_start(NULL), 0);
 	for (unsigned i = 0; i < SYSTEMS; i++)
 		conns[i] = enter_surely();
-	descriptors = descriptors_of(wmapd);
+	descriptors = process_descriptors(wmapd);
 }
 
 static void all_hear(uint64_t but)
@@ -190,8 +173,7 @@ static void count_answers(unsigned n, unsigned answers[2])
 
 		ck_assert(!result || result == -EAGAIN);
 		answers[!result]++;
-		for (unsigned j = 0; j < answer.n_fds; j++)
-			close(answer.fds[j]);
+		let_go(&answer);
 	}
 }
 

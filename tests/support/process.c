@@ -8,6 +8,7 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,16 +148,37 @@ long process_kib(const char *field)
 	return kib;
 }
 
-unsigned process_descriptors(void)
+pid_t process_only_child(pid_t pid)
 {
-	DIR *folder = opendir("/proc/self/fd");
-	unsigned n = 0;
+	char path[64];
+	int number = 0;
+	FILE *file;
 
-	ck_assert_ptr_nonnull(folder);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid,
+		 (int)pid);
+	file = fopen(path, "re");
+	if (file && fscanf(file, "%d", &number) != 1)
+		number = 0;
+	if (file)
+		fclose(file);
+	return number;
+}
+
+unsigned process_descriptors(pid_t pid)
+{
+	char path[32];
+	unsigned n = 0;
+	DIR *folder;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd",
+		 (int)(pid ? pid : getpid()));
+	folder = opendir(path);
+	if (!folder)
+		return UINT_MAX;
 	while (readdir(folder))
 		n++;
 	closedir(folder);
-	return n - 3; /* ".", ".." and the folder's own */
+	return n - (pid ? 2 : 3); /* ".", ".." and the folder's own */
 }
 
 void process_limit_files(uint64_t bytes)

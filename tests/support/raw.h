@@ -92,14 +92,20 @@ static inline int ask_keep(int fd, struct wire_request request, int with,
 	return hear(fd, answer);
 }
 
+/* The descriptors that came with it. */
+static inline void let_go(struct answer *answer)
+{
+	while (answer->n_fds)
+		close(answer->fds[--answer->n_fds]);
+}
+
 static inline int ask(int fd, struct wire_request request, int with)
 {
 	static struct answer answer;
 	int result = ask_keep(fd, request, with, &answer);
 
 	if (result != -EAGAIN && result != -ENOTCONN)
-		for (unsigned i = 0; i < answer.n_fds; i++)
-			close(answer.fds[i]);
+		let_go(&answer);
 	return result;
 }
 
@@ -114,6 +120,20 @@ static inline struct wire_request map_at(uint64_t address, uint64_t pages,
 				 10000000000u });
 }
 
+/* Ends the program where wmapd serves nobody: it is skipped. */
+static inline void need_pager(void)
+{
+	unsigned features;
+	int fd = sys_uffd_open(&features);
+
+	if (fd < 0 || !(features & WMAP_FEATURE_POISON)) {
+		printf("skipped: without userfaultfd, or poison, wmapd serves "
+		       "nobody\n");
+		exit(77);
+	}
+	close(fd);
+}
+
 static inline int uffd_new(void)
 {
 	unsigned features;
@@ -126,18 +146,33 @@ static inline int uffd_new(void)
 	return fd;
 }
 
-/* A session, from a process that has said HELLO as it should. */
+#define TOKEN 2 /* words */
+
+/* A session, from a process that has said HELLO as it should: its first connection,
+   and its token; or -1. */
+static inline int enter_with(int uffd, uint64_t *token)
+{
+	static struct answer answer;
+	int fd = dial();
+
+	if (fd < 0)
+		return -1;
+	if (ask_keep(fd, REQUEST(WIRE_HELLO), uffd, &answer)) {
+		close(fd);
+		return -1;
+	}
+	memcpy(token, answer.reply.args, TOKEN * sizeof(*token));
+	let_go(&answer);
+	return fd;
+}
+
 static inline int enter(void)
 {
-	int fd = dial(), uffd = uffd_new();
-	int result = fd < 0 ? -ENOTCONN : ask(fd, REQUEST(WIRE_HELLO), uffd);
+	uint64_t token[TOKEN];
+	int uffd = uffd_new(), fd = enter_with(uffd, token);
 
 	close(uffd);
-	if (!result)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
+	return fd;
 }
 
 static inline int enter_surely(void)
@@ -160,6 +195,20 @@ static inline void expect(bool fact, const char *what)
 	printf("FAILED: %s\n", what);
 	fflush(stdout);
 	exit(1);
+}
+
+static inline struct wire_request ask_to_guard(const uint64_t *token)
+{
+	return REQUEST(WIRE_GUARD, .args = { token[0], token[1] });
+}
+
+/* The connection of a session's guard; what it is given is in *@answer. */
+static inline int guard_of(const uint64_t *token, struct answer *answer)
+{
+	int guard = dial();
+
+	expect(!ask_keep(guard, ask_to_guard(token), -1, answer), "a guard");
+	return guard;
 }
 
 /* @keeper: and who starts another one if it is killed, who is in its place here. */

@@ -186,7 +186,11 @@ void process_sleep_ms(unsigned ms);
 /* KiB of /proc/self/status, such as "VmRSS". */
 long process_kib(const char *field);
 
-unsigned process_descriptors(void);
+/* The only child of a process, or 0. */
+pid_t process_only_child(pid_t pid);
+
+/* How many descriptors it has, UINT_MAX if it is gone; 0: this process. */
+unsigned process_descriptors(pid_t pid);
 
 /* Files become no longer than @bytes from now on, UINT64_MAX: as long as they
    like; a write beyond is EFBIG, as on a disk that has no more room. */

@@ -15,23 +15,6 @@
 
 struct served_by served_by;
 
-/* Its only one, or 0. */
-static pid_t child_of(pid_t pid)
-{
-	char path[64];
-	int number = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid,
-		 (int)pid);
-	file = fopen(path, "re");
-	if (file && fscanf(file, "%d", &number) != 1)
-		number = 0;
-	if (file)
-		fclose(file);
-	return number;
-}
-
 /* Where we are connected to, as the keeper was told. */
 static void find_address(void)
 {
@@ -89,7 +72,7 @@ static bool find_keeper(void *unused)
 	while (!served_by.keeper && (one = readdir(all))) {
 		if (!was_told_address(one->d_name))
 			continue;
-		served_by.pid = child_of(atoi(one->d_name));
+		served_by.pid = process_only_child(atoi(one->d_name));
 		if (served_by.pid && is_wmapd(served_by.pid))
 			served_by.keeper = atoi(one->d_name);
 	}

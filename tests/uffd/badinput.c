@@ -71,7 +71,7 @@ static void set_up(void)
 	put(scene.s, WMAP_SHARED, scene.file);
 	memory_wmap(scene.c, PAGES(4) - 100, SHARED_ANON, -1);
 	memset(scene.c, 'b', PAGES(4) - 100);
-	scene.descriptors = process_descriptors();
+	scene.descriptors = process_descriptors(0);
 	list(scene.before);
 }
 
@@ -102,7 +102,7 @@ static void check_nothing_changed(void)
 	for (int i = 0; i < 3; i++)
 		ck_assert_msg(mapping_as_before(&scene.before[i], &now[i]),
 			      "mapping %d has changed", i);
-	ck_assert_uint_eq(process_descriptors(), scene.descriptors);
+	ck_assert_uint_eq(process_descriptors(0), scene.descriptors);
 	ck_assert(bytes_as_before());
 	memory_store(scene.a, 4, 'b');
 	memory_store(scene.s, 4, 'b');

@@ -84,7 +84,7 @@ START_TEST(without_descriptors_mapping_is_emfile)
 {
 	char *before = map_filled(), *at;
 	int fd = file_with(3, PAGES(4));
-	unsigned descriptors = process_descriptors();
+	unsigned descriptors = process_descriptors(0);
 	rlim_t was = leave_descriptors((unsigned)_i);
 	int error;
 
@@ -93,7 +93,7 @@ START_TEST(without_descriptors_mapping_is_emfile)
 	set_limit(RLIMIT_NOFILE, was);
 	ck_assert_ptr_eq(at, WMAP_FAILED);
 	ck_assert_int_eq(error, EMFILE);
-	ck_assert_uint_eq(process_descriptors(), descriptors);
+	ck_assert_uint_eq(process_descriptors(0), descriptors);
 	ck_assert_int_eq(wmap_mapping_list(NULL, 0), 1);
 	ck_assert_int_eq(before[PAGES(3)], 'f');
 	at = memory_map(PAGES(4), READ_WRITE, WMAP_SHARED, fd, 0);
@@ -103,14 +103,14 @@ END_TEST
 
 START_TEST(without_descriptors_the_pager_does_not_start)
 {
-	unsigned descriptors = process_descriptors();
+	unsigned descriptors = process_descriptors(0);
 	rlim_t was = leave_descriptors((unsigned)_i);
 	int failed = wmap_start(NULL), error = errno;
 
 	set_limit(RLIMIT_NOFILE, was);
 	ck_assert_int_eq(failed, -1);
 	ck_assert_int_eq(error, EMFILE);
-	ck_assert_uint_eq(process_descriptors(), descriptors);
+	ck_assert_uint_eq(process_descriptors(0), descriptors);
 	ck_assert_int_eq(wmap_start(NULL), 0);
 	ck_assert_int_eq(process_store(map_filled(), 1), 0);
 }

@@ -67,7 +67,7 @@ END_TEST
 /* For process_wait: the pager closes them behind its answer. */
 static bool has_no_more(void *descriptors)
 {
-	return process_descriptors() <= *(unsigned *)descriptors;
+	return process_descriptors(0) <= *(unsigned *)descriptors;
 }
 
 START_TEST(a_descriptor_is_kept_open_no_longer_than_the_lock)
@@ -76,7 +76,7 @@ START_TEST(a_descriptor_is_kept_open_no_longer_than_the_lock)
 	unsigned before;
 
 	map_and_unmap(fd);
-	before = process_descriptors();
+	before = process_descriptors(0);
 	set_lock(fd, F_WRLCK);
 	for (int i = 0; i < 10; i++)
 		map_and_unmap(fd);

@@ -238,23 +238,23 @@ START_TEST(mapping_again_and_again_leaves_nothing_behind)
 	for (int i = 0; i < 2; i++)
 		use_once(kinds[_i], fd);
 	let_buffers_go();
-	descriptors = process_descriptors();
+	descriptors = process_descriptors(0);
 	sizes = sizes_now();
 	for (unsigned i = 0; i < facts_scaled(3); i++)
 		use_once(kinds[_i], fd);
-	ck_assert_uint_eq(process_descriptors(), descriptors);
+	ck_assert_uint_eq(process_descriptors(0), descriptors);
 	ck_assert(process_wait(has_not_grown, &sizes, 10));
 }
 END_TEST
 
 START_TEST(starting_and_stopping_leaves_nothing_behind)
 {
-	unsigned descriptors = process_descriptors();
+	unsigned descriptors = process_descriptors(0);
 
 	for (int i = 0; i < 20; i++) {
 		use_once(kinds[2], -1);
 		ck_assert_int_eq(wmap_stop(), 0);
-		ck_assert_uint_eq(process_descriptors(), descriptors);
+		ck_assert_uint_eq(process_descriptors(0), descriptors);
 	}
 }
 END_TEST

@@ -209,14 +209,14 @@ static long no_direct(long number)
 START_TEST(without_o_direct_it_is_einval_and_nothing_is_left)
 {
 	int fd = file_with(6, LENGTH);
-	unsigned descriptors = process_descriptors();
+	unsigned descriptors = process_descriptors(0);
 	size_t used = mem_used();
 
 	opened = 0;
 	hook_set(no_direct);
 	ck_assert_ptr_null(wmap_store_file(fd, WMAP_FILE_DIRECT));
 	ck_assert_int_eq(errno, EINVAL);
-	ck_assert_uint_eq(process_descriptors(), descriptors);
+	ck_assert_uint_eq(process_descriptors(0), descriptors);
 	ck_assert_uint_eq(mem_used(), used);
 	close(fd);
 }
@@ -343,11 +343,11 @@ static const struct {
 START_TEST(what_is_no_readable_file_is_refused)
 {
 	int fd = bad[_i].open();
-	unsigned descriptors = process_descriptors();
+	unsigned descriptors = process_descriptors(0);
 
 	ck_assert_ptr_null(wmap_store_file(fd, 0));
 	ck_assert_int_eq(errno, bad[_i].error);
-	ck_assert_uint_eq(process_descriptors(), descriptors);
+	ck_assert_uint_eq(process_descriptors(0), descriptors);
 }
 END_TEST
 
@@ -371,7 +371,7 @@ static long fail_nth(long number)
 START_TEST(whichever_call_fails_nothing_is_left)
 {
 	int fd = file_with(10, LENGTH);
-	unsigned descriptors = process_descriptors();
+	unsigned descriptors = process_descriptors(0);
 	size_t used = mem_used();
 
 	hook_set(fail_nth);
@@ -383,7 +383,7 @@ START_TEST(whichever_call_fails_nothing_is_left)
 	}
 	ck_assert_uint_lt(failing_call, 100);
 	ck_assert_uint_gt(failing_call, 5);
-	ck_assert_uint_eq(process_descriptors(), descriptors);
+	ck_assert_uint_eq(process_descriptors(0), descriptors);
 	ck_assert_uint_eq(mem_used(), used);
 	close(fd);
 }
