@@ -194,12 +194,12 @@ static bool must_show_growth(const struct object *object, uint64_t length)
 static int show_growth(struct object *object, uint64_t length)
 {
 	uint64_t old = object->length;
-	struct page page = pages_get(&object->pages, old >> PAGE_SHIFT);
 
 	if (!must_show_growth(object, length))
 		return 0;
 	clear_tail(object, old);
-	return refresh(object, page, old, page_up(old));
+	return refresh(object, pages_get(&object->pages, old >> PAGE_SHIFT),
+		       old, page_up(old));
 }
 
 /* ---- Around writing, where the file's server may be silent ------------------- */

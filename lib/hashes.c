@@ -98,7 +98,10 @@ void hashes_put(struct hashes *hashes, uint64_t index, struct hash hash)
 
 struct hash hashes_get(const struct hashes *hashes, uint64_t index)
 {
-	return hashes->all[pages_get(&hashes->numbers, index).views];
+	struct page page = pages_get(&hashes->numbers, index);
+
+	assert(page.state != PAGE_ABSENT);
+	return hashes->all[page.views];
 }
 
 void hashes_remove(struct hashes *hashes, uint64_t index)

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client.h"
+
 #define SEED  9
 #define ALL   ((size_t)4096) /* pages */
 #define HALF  (ALL / 2)
@@ -306,6 +308,67 @@ START_TEST(a_file_that_is_cut_stays_cut)
 }
 END_TEST
 
+/* ---- By write(2) to the file ------------------------------------------------*/
+
+#define FEW ((size_t)9) /* stored to, two more are presumed (lib/presume.c) */
+#define END (PAGES(FEW + 1) + 500) /* inside the second of them */
+
+static char *map_few(int fd)
+{
+	char *at = memory_map(PAGES(FEW + 2), READ_WRITE, WMAP_SHARED, fd, 0);
+
+	memory_load(at, FEW + 2);
+	marks_store(at, 0, FEW);
+	return at;
+}
+
+static void write_byte(int fd, size_t offset, char byte)
+{
+	void *before = wmap_file_before_write(fd);
+
+	ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)offset), 1);
+	wmap_file_after_write(fd, before, offset, 1);
+}
+
+START_TEST(what_grows_is_shown_and_not_changed)
+{
+	int fd = file_with(SEED, END);
+	char *at = map_few(fd);
+	uint64_t before = faults();
+
+	write_byte(fd, END + 1, 'w');
+	ck_assert_int_eq(at[END + 1], 'w');
+	ck_assert_uint_eq(memory_info(at).dirty, FEW);
+	marks_store(at, FEW, FEW + 1);
+	ck_assert_uint_eq(faults(), before);
+	ck_assert_int_eq(wmap_unmap(at, PAGES(FEW + 2)), 0);
+	ck_assert(are_stored(fd, 0, FEW + 1));
+	ck_assert(file_has(fd, END, "\0w", 2));
+}
+END_TEST
+
+/* No other page is presumed then. What was stored past the end is not in the file. */
+START_TEST(so_it_is_where_it_was_stored_to)
+{
+	int fd = file_with(SEED, END);
+	char *at = map_few(fd);
+	uint64_t before;
+
+	ck_assert_int_eq(wmap_sync(at, PAGES(FEW + 1), WMAP_SYNC_WAIT), 0);
+	before = faults();
+	marks_store(at, FEW + 1, FEW + 2);
+	at[END] = 's';
+	write_byte(fd, END + 1, 'w');
+	ck_assert_uint_eq(faults(), before);
+	ck_assert_int_eq(at[END], 0);
+	ck_assert_int_eq(at[END + 1], 'w');
+	ck_assert_uint_eq(memory_info(at).dirty, 1);
+	ck_assert_int_eq(wmap_unmap(at, PAGES(FEW + 2)), 0);
+	ck_assert(are_stored(fd, 0, FEW));
+	ck_assert(file_has(fd, END, "\0w", 2));
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("presume", 60);
@@ -323,5 +386,7 @@ int main(void)
 	tcase_add_test(facts, a_file_that_is_cut_stays_cut);
 	tcase_add_test(facts, a_store_through_another_mapping_counts);
 	tcase_add_test(facts, a_store_during_a_sync_comes_with_the_next);
+	tcase_add_test(facts, what_grows_is_shown_and_not_changed);
+	tcase_add_test(facts, so_it_is_where_it_was_stored_to);
 	return facts_run(facts);
 }
