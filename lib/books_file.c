@@ -252,6 +252,7 @@ static int put_in(struct peek *peek, uint64_t n)
 
 		if (!page_is(page, STATES_PRESENT))
 			continue;
+		page = presume_settle(object, page);
 		if (page.state == PAGE_WRITING)
 			object_set(object, page, PAGE_REDIRTIED, page.views);
 		error = object_patch(object, from, peek->bytes + (from - start),
