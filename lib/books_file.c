@@ -213,6 +213,8 @@ struct peek {
 	struct object *object;	 /* referenced */
 	bool promised;		 /* by FILE_WRITING */
 	uint64_t at, end;
+	uint64_t *indexes; /* the pages of it that were in memory, ascending */
+	size_t n, next;
 	char bytes[PEEK_PAGES * PAGE];
 };
 
@@ -232,6 +234,7 @@ static void peek_end(struct peek *peek, int error)
 {
 	peek_answer(peek, error);
 	object_put(peek->object);
+	mem_free(peek->indexes, peek->n * sizeof(*peek->indexes));
 	mem_free(peek, sizeof(*peek));
 }
 
@@ -276,21 +279,17 @@ static void peek_done(struct io *io)
 		peek->at += (uint64_t)n;
 }
 
-/* To the next page that is there; false: there is none. */
+/* To the next page that was there; false: there is none. What has come since was
+   read when all was written. */
 static bool peek_seek(struct peek *peek)
 {
-	struct object *object = peek->object;
-	uint64_t cursor = 0;
-	struct page page;
-
-	while (pages_next(&object->pages, peek->at >> PAGE_SHIFT,
-			  page_up(peek->end) >> PAGE_SHIFT, &cursor, &page)) {
-		if (!page_is(page, STATES_PRESENT))
-			continue;
-		peek->at = max_u64(peek->at, page.index << PAGE_SHIFT);
-		return !list_empty(&object->mappings);
-	}
-	return false;
+	while (peek->next < peek->n &&
+	       peek->indexes[peek->next] < peek->at >> PAGE_SHIFT)
+		peek->next++;
+	if (peek->next == peek->n || list_empty(&peek->object->mappings))
+		return false;
+	peek->at = max_u64(peek->at, peek->indexes[peek->next] << PAGE_SHIFT);
+	return true;
 }
 
 static void peek_next(struct io *io)
@@ -321,9 +320,15 @@ static void peek_start(struct object *object, struct message *message,
 		       uint64_t at, uint64_t end, bool promised)
 {
 	struct peek *peek = mem_alloc(sizeof(*peek));
+	int error = -ENOMEM;
 
-	if (!peek) {
-		retry_and_answer(message->pager, object, message, -ENOMEM);
+	if (peek)
+		error = pages_collect(&object->pages, at >> PAGE_SHIFT,
+				      page_up(end) >> PAGE_SHIFT,
+				      STATES_PRESENT, &peek->indexes, &peek->n);
+	if (error) {
+		mem_free(peek, sizeof(*peek));
+		retry_and_answer(message->pager, object, message, error);
 		if (promised)
 			books_file_writing_over(object);
 		return;

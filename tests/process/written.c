@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * write(2) to a file that is mapped under wmapd: what is stored then is stored to
- * what was written
+ * write(2) to a file that is mapped under wmapd: memory shows it, and what is
+ * stored then is stored to that
  *
  * The file is on a disk, or in a file system of our own (FUSE), which wmapd does not
  * wait for; where there is none the latter is not tried.
@@ -44,6 +44,20 @@ static void write_some(int fd, const char *bytes, size_t n, size_t offset)
 	wmap_file_after_write(fd, before, offset, n);
 }
 
+/* In memory are a few of the pages that are written. */
+START_TEST(all_of_it_is_shown)
+{
+	static char bytes[LENGTH];
+	int fd = open_file(_i);
+	char *at = memory_map(PAGES(16), READ_WRITE, WMAP_SHARED, fd, PAGES(8));
+
+	memory_load(at, 16);
+	pattern_fill(bytes, LENGTH, 5, 0);
+	write_some(fd, bytes, LENGTH, 0);
+	ck_assert(pattern_holds(at, PAGES(16), 5, PAGES(8)));
+}
+END_TEST
+
 #define FEW ((size_t)9) /* stored to, two more are presumed (lib/presume.c) */
 
 /* What is stored is what was there before. */
@@ -71,6 +85,7 @@ int main(void)
 {
 	TCase *facts = facts_case("written", 60);
 
+	tcase_add_loop_test(facts, all_of_it_is_shown, 0, 2);
 	tcase_add_loop_test(facts, a_store_to_what_was_written_is_seen, 0, 2);
 	return facts_run(facts);
 }

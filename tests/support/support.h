@@ -222,7 +222,7 @@ void wmapd_end(int way, const atomic_uint *rounds, bool (*went_on)(void *),
 
 /* ---- fuse.c: file systems of our own, with one file each ----------------- */
 
-#define FUSE_LENGTH  PAGES(16)
+#define FUSE_LENGTH  PAGES(64)
 #define FUSE_HELD    'a' /* writes of it are held back */
 #define FUSE_PLACE   "/mnt"
 #define FUSE_UNHEARD 256
