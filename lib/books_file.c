@@ -110,11 +110,11 @@ void books_file_sync(struct message *message)
  * Answer when the pages that gave SIGBUS have been tried again: who made the
  * file longer may touch them at once.
  */
-static void retry_and_answer(struct pager *pager, struct object *object,
-			     struct message *message, int error)
+static void retry_and_answer(struct object *object, struct message *message,
+			     int error)
 {
-	struct file_sync *sync =
-		object && object->n_errors ? mem_alloc(sizeof(*sync)) : NULL;
+	struct file_sync *sync = object->n_errors ? mem_alloc(sizeof(*sync)) :
+						    NULL;
 
 	if (!sync) {
 		message_answer(message, error);
@@ -124,41 +124,199 @@ static void retry_and_answer(struct pager *pager, struct object *object,
 	sync->join.pending = 1;
 	sync->join.error = error;
 	sync->join.done = file_synced;
-	object_retry(pager, object, SIZE_MAX, &sync->join);
+	object_retry(message->pager, object, SIZE_MAX, &sync->join);
 	join_end(&sync->join, 0);
+}
+
+/* ---- After writing: from the file into memory -------------------------------- */
+
+/* Bytes of a file; none, if @end is not behind @at. */
+struct span {
+	uint64_t at, end;
+};
+
+/* The next page that is in memory; and what of @span lies in it. */
+static bool next_present(const struct object *object, struct span span,
+			 uint64_t *cursor, struct page *page, struct span *part)
+{
+	while (pages_next(&object->pages, span.at >> PAGE_SHIFT,
+			  page_up(span.end) >> PAGE_SHIFT, cursor, page)) {
+		uint64_t start = page->index << PAGE_SHIFT;
+
+		if (!page_is(*page, STATES_PRESENT))
+			continue;
+		part->at = max_u64(span.at, start);
+		part->end = min_u64(span.end, start + PAGE);
+		return true;
+	}
+	return false;
+}
+
+/* @bytes are @span's, in the file: those of pages in memory go there. */
+static int put_in(struct object *object, struct span span, const char *bytes)
+{
+	uint64_t cursor = 0;
+	struct page page;
+	struct span part;
+	int error = 0;
+
+	while (!error && next_present(object, span, &cursor, &page, &part)) {
+		page = presume_settle(object, page);
+		if (page.state == PAGE_WRITING)
+			object_set(object, page, PAGE_REDIRTIED, page.views);
+		error = object_patch(object, part.at,
+				     bytes + (part.at - span.at),
+				     part.end - part.at);
+	}
+	return error;
+}
+
+/* Read on the spot. */
+static int copy_in(struct object *object, struct span span)
+{
+	char bytes[PAGE];
+	uint64_t cursor = 0;
+	struct page page;
+	struct span part;
+	int error = 0;
+
+	while (!error && next_present(object, span, &cursor, &page, &part)) {
+		int64_t n = store_file_peek(object->store, bytes,
+					    part.end - part.at, part.at);
+
+		part.end = part.at + (uint64_t)n;
+		error = n < 0 ? (int)n : put_in(object, part, bytes);
+	}
+	return error;
+}
+
+/* Answer; @promised: by FILE_WRITING. */
+static void finish(struct object *object, struct message *message,
+		   bool promised, int error)
+{
+	retry_and_answer(object, message, error);
+	if (promised)
+		books_file_writing_over(object);
+}
+
+/* ---- The same, where the file's server may be silent ------------------------- */
+
+#define PEEK_PAGES 16
+
+/* What is on its way from the file into the pages in memory. */
+struct peek {
+	struct io io;
+	struct message *message; /* to be answered, or NULL */
+	struct object *object;	 /* referenced */
+	bool promised;
+	struct span span;  /* what is left */
+	uint64_t *indexes; /* the pages of it that were in memory, ascending */
+	size_t n, next;
+	char bytes[PEEK_PAGES * PAGE];
+};
+
+static void peek_answer(struct peek *peek, int error)
+{
+	struct message *message = peek->message;
+
+	peek->message = NULL;
+	if (message)
+		finish(peek->object, message, peek->promised, error);
+}
+
+static void peek_end(struct peek *peek)
+{
+	peek_answer(peek, 0);
+	object_put(peek->object);
+	mem_free(peek->indexes, peek->n * sizeof(*peek->indexes));
+	mem_free(peek, sizeof(*peek));
+}
+
+/* The end of the file ends it, too. */
+static void peek_done(struct io *io)
+{
+	struct peek *peek = container_of(io, struct peek, io);
+	int64_t n = io->result;
+	struct span read = { peek->span.at, peek->span.at + (uint64_t)n };
+	int error = n < 0 ? (int)n : put_in(peek->object, read, peek->bytes);
+
+	if (error)
+		peek_answer(peek, error);
+	peek->span.at = n < (int64_t)io->pub.length ? peek->span.end : read.end;
+}
+
+/* To the next page that was there; false: there is none. What has come since was
+   read when all was written. */
+static bool peek_seek(struct peek *peek)
+{
+	struct span *left = &peek->span;
+
+	while (peek->next < peek->n &&
+	       peek->indexes[peek->next] < left->at >> PAGE_SHIFT)
+		peek->next++;
+	if (peek->next == peek->n || list_empty(&peek->object->mappings))
+		return false;
+	left->at = max_u64(left->at, peek->indexes[peek->next] << PAGE_SHIFT);
+	return left->at < left->end;
+}
+
+static void peek_next(struct io *io)
+{
+	struct peek *peek = container_of(io, struct peek, io);
+	struct object *object = peek->object;
+	const struct span *left = &peek->span;
+
+	if (!peek->message || !peek_seek(peek)) {
+		peek_end(peek);
+		return;
+	}
+	*io = (struct io){
+		.pub = { .buffer = peek->bytes,
+			 .offset = left->at,
+			 .length = min_u64(left->end - left->at,
+					   sizeof(peek->bytes) -
+						   left->at % PAGE) },
+		.operation = IO_READ,
+		.done = peek_done,
+		.release = peek_next,
+	};
+	io_start(io, peek->message->pager->loop, object->store,
+		 list_first(&object->mappings, struct mapping, of_object)
+			 ->deadline);
+}
+
+static void peek_start(struct object *object, struct message *message,
+		       struct span span, bool promised)
+{
+	struct peek *peek = mem_alloc(sizeof(*peek));
+	int error = -ENOMEM;
+
+	if (peek)
+		error = pages_collect(&object->pages, span.at >> PAGE_SHIFT,
+				      page_up(span.end) >> PAGE_SHIFT,
+				      STATES_PRESENT, &peek->indexes, &peek->n);
+	if (error) {
+		mem_free(peek, sizeof(*peek));
+		finish(object, message, promised, error);
+		return;
+	}
+	peek->message = message;
+	peek->object = object_get(object);
+	peek->promised = promised;
+	peek->span = span;
+	peek_next(&peek->io);
 }
 
 /* ---- Around writing ---------------------------------------------------------- */
 
-/* The bytes [from, to) of one page, from the file into memory. */
-static int copy_in(struct object *object, uint64_t from, uint64_t to)
+/* From the file into memory; then answer. */
+static void bring(struct object *object, struct message *message,
+		  struct span span, bool promised)
 {
-	char buffer[PAGE];
-	int64_t n = store_file_peek(object->store, buffer, to - from, from);
-
-	if (n > 0)
-		return object_patch(object, from, buffer, (uint64_t)n);
-	return (int)n;
-}
-
-static int refresh(struct object *object, struct page page, uint64_t from,
-		   uint64_t to)
-{
-	page = presume_settle(object, page);
-	if (page.state == PAGE_WRITING)
-		object_set(object, page, PAGE_REDIRTIED, page.views);
-	return copy_in(object, from, to);
-}
-
-static int refresh_page(struct object *object, struct page page,
-			const struct message *message)
-{
-	uint64_t start = page.index << PAGE_SHIFT;
-	uint64_t from = max_u64(start, message->file.offset);
-	uint64_t to = min_u64(start + PAGE,
-			      message->file.offset + message->file.length);
-
-	return refresh(object, page, from, to);
+	if (store_file_is_patient(object->store))
+		peek_start(object, message, span, promised);
+	else
+		finish(object, message, promised, copy_in(object, span));
 }
 
 static bool has_course(const struct object *object)
@@ -180,195 +338,40 @@ static void clear_tail(struct object *object, uint64_t length)
 	object_patch(object, length, zeros, PAGE - length % PAGE);
 }
 
-/* What was stored past the old end, in its page, is not in the file; it would be,
-   by the next write-back. */
-static bool must_show_growth(const struct object *object, uint64_t length)
+/*
+ * The file is @length bytes long: what has to be read of the page that it ended in
+ * before. What was stored past that end is not in the file; it would be, by the next
+ * write-back.
+ */
+static struct span grow(struct object *object, uint64_t length)
 {
 	uint64_t old = object->length;
 	struct page page = pages_get(&object->pages, old >> PAGE_SHIFT);
 
-	return length > old && old % PAGE && page_is(page, STATES_PRESENT) &&
-	       !has_course(object);
-}
-
-static int show_growth(struct object *object, uint64_t length)
-{
-	uint64_t old = object->length;
-
-	if (!must_show_growth(object, length))
-		return 0;
+	if (length <= old || !(old % PAGE) || !page_is(page, STATES_PRESENT) ||
+	    has_course(object))
+		return (struct span){ 0 };
 	clear_tail(object, old);
-	return refresh(object, pages_get(&object->pages, old >> PAGE_SHIFT),
-		       old, page_up(old));
-}
-
-/* ---- Around writing, where the file's server may be silent ------------------- */
-
-#define PEEK_PAGES 16
-
-/* The bytes [at, end) on their way from the file into the pages in memory. */
-struct peek {
-	struct io io;
-	struct message *message; /* to be answered, or NULL */
-	struct object *object;	 /* referenced */
-	bool promised;		 /* by FILE_WRITING */
-	uint64_t at, end;
-	uint64_t *indexes; /* the pages of it that were in memory, ascending */
-	size_t n, next;
-	char bytes[PEEK_PAGES * PAGE];
-};
-
-static void peek_answer(struct peek *peek, int error)
-{
-	struct message *message = peek->message;
-
-	if (!message)
-		return;
-	peek->message = NULL;
-	retry_and_answer(message->pager, peek->object, message, error);
-	if (peek->promised)
-		books_file_writing_over(peek->object);
-}
-
-static void peek_end(struct peek *peek, int error)
-{
-	peek_answer(peek, error);
-	object_put(peek->object);
-	mem_free(peek->indexes, peek->n * sizeof(*peek->indexes));
-	mem_free(peek, sizeof(*peek));
-}
-
-/* Of what was read, what belongs to pages that are there now. */
-static int put_in(struct peek *peek, uint64_t n)
-{
-	struct object *object = peek->object;
-	uint64_t start = peek->at, end = start + n;
-	uint64_t cursor = 0;
-	struct page page;
-	int error = 0;
-
-	while (!error &&
-	       pages_next(&object->pages, start >> PAGE_SHIFT,
-			  page_up(end) >> PAGE_SHIFT, &cursor, &page)) {
-		uint64_t from = max_u64(start, page.index << PAGE_SHIFT);
-		uint64_t to = min_u64(end, (page.index + 1) << PAGE_SHIFT);
-
-		if (!page_is(page, STATES_PRESENT))
-			continue;
-		page = presume_settle(object, page);
-		if (page.state == PAGE_WRITING)
-			object_set(object, page, PAGE_REDIRTIED, page.views);
-		error = object_patch(object, from, peek->bytes + (from - start),
-				     to - from);
-	}
-	return error;
-}
-
-/* The end of the file ends it, too. */
-static void peek_done(struct io *io)
-{
-	struct peek *peek = container_of(io, struct peek, io);
-	int64_t n = io->result;
-	int error = n < 0 ? (int)n : put_in(peek, (uint64_t)n);
-
-	if (error)
-		peek_answer(peek, error);
-	if (n < (int64_t)io->pub.length)
-		peek->at = peek->end;
-	else
-		peek->at += (uint64_t)n;
-}
-
-/* To the next page that was there; false: there is none. What has come since was
-   read when all was written. */
-static bool peek_seek(struct peek *peek)
-{
-	while (peek->next < peek->n &&
-	       peek->indexes[peek->next] < peek->at >> PAGE_SHIFT)
-		peek->next++;
-	if (peek->next == peek->n || list_empty(&peek->object->mappings))
-		return false;
-	peek->at = max_u64(peek->at, peek->indexes[peek->next] << PAGE_SHIFT);
-	return true;
-}
-
-static void peek_next(struct io *io)
-{
-	struct peek *peek = container_of(io, struct peek, io);
-	struct object *object = peek->object;
-	uint64_t most = sizeof(peek->bytes) - peek->at % PAGE;
-
-	if (!peek->message || peek->at >= peek->end || !peek_seek(peek)) {
-		peek_end(peek, 0);
-		return;
-	}
-	*io = (struct io){
-		.pub = { .buffer = peek->bytes,
-			 .offset = peek->at,
-			 .length = min_u64(most, peek->end - peek->at) },
-		.operation = IO_READ,
-		.done = peek_done,
-		.release = peek_next,
-	};
-	io_start(io, peek->message->pager->loop, object->store,
-		 list_first(&object->mappings, struct mapping, of_object)
-			 ->deadline);
-}
-
-/* Answers; @promised as books_file_writing_over. */
-static void peek_start(struct object *object, struct message *message,
-		       uint64_t at, uint64_t end, bool promised)
-{
-	struct peek *peek = mem_alloc(sizeof(*peek));
-	int error = -ENOMEM;
-
-	if (peek)
-		error = pages_collect(&object->pages, at >> PAGE_SHIFT,
-				      page_up(end) >> PAGE_SHIFT,
-				      STATES_PRESENT, &peek->indexes, &peek->n);
-	if (error) {
-		mem_free(peek, sizeof(*peek));
-		retry_and_answer(message->pager, object, message, error);
-		if (promised)
-			books_file_writing_over(object);
-		return;
-	}
-	peek->message = message;
-	peek->object = object_get(object);
-	peek->promised = promised;
-	peek->at = at;
-	peek->end = end;
-	peek_next(&peek->io);
+	return (struct span){ old, page_up(old) };
 }
 
 /* What was written, and what there is now between the old end and that. */
-static void peek_written(struct object *object, struct message *message,
-			 bool promised)
+static struct span span_written(struct object *object,
+				const struct message *message)
 {
-	uint64_t from = message->file.offset;
-	uint64_t end = from + message->file.length;
+	uint64_t at = message->file.offset;
+	struct span written = { at,
+				min_u64(at + message->file.length, INT64_MAX) };
+	struct span grown = { 0 };
 
-	if (promised && must_show_growth(object, end)) {
-		clear_tail(object, object->length);
-		from = min_u64(from, object->length);
+	if (message->file.object)
+		grown = grow(object, written.end);
+	object->length = max_u64(object->length, written.end);
+	if (grown.end) {
+		written.at = min_u64(written.at, grown.at);
+		written.end = max_u64(written.end, grown.end);
 	}
-	object->length = max_u64(object->length, end);
-	peek_start(object, message, from, end, promised);
-}
-
-/* What was made longer: the rest of the last page there was. */
-static void peek_growth(struct object *object, struct message *message,
-			uint64_t length)
-{
-	uint64_t old = object->length;
-	bool grows = must_show_growth(object, length);
-
-	if (grows)
-		clear_tail(object, old);
-	if (length < old)
-		clear_tail(object, length);
-	object->length = length;
-	peek_start(object, message, old, grows ? page_up(old) : old, false);
+	return written;
 }
 
 /* From this page on what was read may have been nothing, and is something now. */
@@ -406,36 +409,19 @@ void books_file_writing_over(struct object *object)
 
 void books_file_written(struct message *message)
 {
-	struct pager *pager = message->pager;
 	struct object *writing = message->file.object;
 	struct object *object = writing ? writing :
-					  books_find_file(pager,
+					  books_find_file(message->pager,
 							  message->file.dev,
 							  message->file.ino);
-	uint64_t first = first_page(message), end = end_page(message);
-	uint64_t written = message->file.offset + message->file.length;
-	struct page page;
-	uint64_t cursor = 0;
-	int error = 0;
 
-	if (object)
-		fills_repeat(object, min_u64(first, old_end(object)), end);
-	if (object && store_file_is_patient(object->store)) {
-		peek_written(object, message, writing);
+	if (!object) {
+		message_answer(message, 0);
 		return;
 	}
-	if (object) {
-		if (writing)
-			error = show_growth(object, written);
-		while (!error &&
-		       pages_next(&object->pages, first, end, &cursor, &page))
-			if (page_is(page, STATES_PRESENT))
-				error = refresh_page(object, page, message);
-		object->length = max_u64(object->length, written);
-	}
-	retry_and_answer(pager, object, message, error);
-	if (writing)
-		books_file_writing_over(writing);
+	fills_repeat(object, min_u64(first_page(message), old_end(object)),
+		     end_page(message));
+	bring(object, message, span_written(object, message), writing);
 }
 
 /* ---- After truncating ------------------------------------------------------- */
@@ -457,31 +443,31 @@ static void drop_copies(struct object *object, uint64_t end)
 	}
 }
 
+/* What was made longer: the rest of the last page there was. */
+static struct span span_length(struct object *object, uint64_t length)
+{
+	struct span grown = grow(object, length);
+
+	if (length < object->length)
+		clear_tail(object, length);
+	object->length = length;
+	return grown;
+}
+
 void books_file_length(struct message *message)
 {
-	struct pager *pager = message->pager;
-	struct object *object =
-		books_find_file(pager, message->file.dev, message->file.ino);
+	struct object *object = books_find_file(
+		message->pager, message->file.dev, message->file.ino);
 	uint64_t length = message->file.length;
 	uint64_t end = page_up(length) >> PAGE_SHIFT;
-	int error = 0;
 
-	if (object) {
-		fills_repeat(object,
-			     min_u64(length >> PAGE_SHIFT, old_end(object)),
-			     UINT64_MAX);
-		object_forget(object, end, UINT64_MAX);
-		drop_copies(object, end);
-	}
-	if (object && store_file_is_patient(object->store)) {
-		peek_growth(object, message, length);
+	if (!object) {
+		message_answer(message, 0);
 		return;
 	}
-	if (object) {
-		error = show_growth(object, length);
-		if (length < object->length)
-			clear_tail(object, length);
-		object->length = length;
-	}
-	retry_and_answer(pager, object, message, error);
+	fills_repeat(object, min_u64(length >> PAGE_SHIFT, old_end(object)),
+		     UINT64_MAX);
+	object_forget(object, end, UINT64_MAX);
+	drop_copies(object, end);
+	bring(object, message, span_length(object, length), false);
 }
