@@ -235,10 +235,8 @@ int pages_put(struct pages *pages, struct page page)
 int pages_put_new(struct pages *pages, uint64_t first, size_t n,
 		  enum page_state state)
 {
-	int error = 0;
+	int error = pages_reserve(pages, n);
 
-	if (pages->n_used + n > pages->n_slots / 4 * 3)
-		error = resize(pages, slots_for(pages->n_used + n, 9));
 	if (error)
 		return error;
 	for (uint64_t index = first; index < first + n; index++) {
