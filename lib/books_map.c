@@ -39,33 +39,39 @@ static struct object *find_store(struct pager *pager,
 	return NULL;
 }
 
+/* @direct: 0 if it was not tried. */
+static void close_both(int file, int direct)
+{
+	store_file_close(file);
+	if (direct)
+		store_file_close(direct);
+}
+
 static void close_file(const struct message *message)
 {
-	store_file_close(message->map.file);
-	if (message->map.direct)
-		store_file_close(message->map.direct);
+	close_both(message->map.file, message->map.direct);
 }
 
 /* The store of a message's file; takes the descriptors over, also on failure. */
-static int open_file(struct message *message, struct wmap_store **store)
+static int open_file(const struct message *message, struct wmap_store **store)
 {
 	bool wanted = message->map.flags & WMAP_DIRECT;
-	int *direct = &message->map.direct, error = 0;
+	int direct = message->map.direct, error = 0;
 
-	if (wanted && !*direct)
-		*direct = store_file_open_direct(message->map.file,
-						 message->map.writable);
-	if (wanted && *direct < 0)
-		error = *direct;
+	if (wanted && !direct)
+		direct = store_file_open_direct(message->map.file,
+						message->map.writable);
+	if (wanted && direct < 0)
+		error = direct;
 	if (!error)
 		error = store_file_create(message->map.file,
-					  wanted ? *direct : -1,
+					  wanted ? direct : -1,
 					  message->map.writable,
 					  message->map.name, store);
 	if (error)
-		close_file(message);
-	else if (!wanted && *direct > 0)
-		store_file_set_thrifty(*store, *direct);
+		close_both(message->map.file, direct);
+	else if (!wanted && direct > 0)
+		store_file_set_thrifty(*store, direct);
 	return error;
 }
 
@@ -82,7 +88,8 @@ void books_file_known(struct pager *pager, struct object *object, uint64_t dev,
 					  memory_order_relaxed);
 }
 
-static int object_of_new_file(struct pager *pager, struct message *message,
+static int object_of_new_file(struct pager *pager,
+			      const struct message *message,
 			      struct object **result)
 {
 	struct wmap_store *store;
@@ -120,7 +127,7 @@ static struct object *revive(struct object *object)
 }
 
 /* A file that was open for reading is now open for writing too. */
-static int make_writable(struct object *object, struct message *message)
+static int make_writable(struct object *object, const struct message *message)
 {
 	struct wmap_store *store;
 	int error = open_file(message, &store);
@@ -143,7 +150,7 @@ static struct object *find_object(struct pager *pager,
 				    NULL;
 }
 
-static int object_of_file(struct pager *pager, struct message *message,
+static int object_of_file(struct pager *pager, const struct message *message,
 			  struct object **result)
 {
 	struct object *object =
@@ -177,7 +184,7 @@ static int object_of_store(struct pager *pager, struct wmap_store *store,
 	return error;
 }
 
-static int object_of(struct pager *pager, struct message *message,
+static int object_of(struct pager *pager, const struct message *message,
 		     struct object **result)
 {
 	bool plain = message->map.flags & WMAP_PRIVATE;
