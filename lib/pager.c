@@ -169,9 +169,7 @@ int pager_create(struct hints *hints, struct pager **result, unsigned *features)
 		mem_free(pager, sizeof(*pager));
 		return error ? error : -ENOMEM;
 	}
-	error = hash_key_draw(&pager->key);
-	if (!error)
-		error = swapout_init(pager);
+	error = swapout_init(pager);
 	if (error)
 		goto err_pager;
 	error = loop_create(&pager->loop, &uring);

@@ -72,7 +72,8 @@ struct pager {
 	size_t n_objects;
 	struct wmap_stats stats; /* what belongs to no process any more */
 	bool haunted;		 /* a predecessor may write to files still */
-	struct hash_key key;
+	struct hash_key key;	 /* of hashes of PRESUMED pages */
+	bool has_key;		 /* it was drawn */
 	bool refusing; /* what is not in memory is SIGBUS from now on */
 	bool stopping;
 };

@@ -55,10 +55,19 @@ static bool can_presume(const struct mapping *mapping)
 	       !mapping->closing && !mapping->refused;
 }
 
+/* Room for @n more hashes; and the key, which only who presumes has. */
+static bool reserve(struct object *object, uint64_t n)
+{
+	struct pager *pager = object->pager;
+
+	if (!pager->has_key)
+		pager->has_key = !hash_key_draw(&pager->key);
+	return pager->has_key && !hashes_reserve(&object->presumed, n);
+}
+
 bool presume_begin(struct mapping *mapping, uint64_t count)
 {
-	return can_presume(mapping) &&
-	       !hashes_reserve(&mapping->object->presumed, count);
+	return can_presume(mapping) && reserve(mapping->object, count);
 }
 
 /* ---- Judging ----------------------------------------------------------------*/
@@ -268,7 +277,7 @@ static void presume_range(struct mapping *mapping, uint64_t first, uint64_t end)
 	struct object *object = mapping->object;
 	uint64_t from = first;
 
-	if (hashes_reserve(&object->presumed, end - first))
+	if (!reserve(object, end - first))
 		return;
 	for (uint64_t i = first; i < end; i++) {
 		struct page page = pages_get(&object->pages, i);

@@ -201,6 +201,29 @@ START_TEST(what_cannot_be_judged_is_told_and_stays)
 }
 END_TEST
 
+static long without_random(long number)
+{
+	return number == SYS_getrandom ? -ENOSYS : 0;
+}
+
+/* Without a key for its hashes a page is not presumed. */
+START_TEST(what_cannot_be_hashed_is_seen)
+{
+	int fd = file_with(SEED, LARGE);
+	uint64_t before;
+	char *at;
+
+	sys_hook = without_random;
+	at = memory_map(LARGE, READ_WRITE, WMAP_SHARED, fd, 0);
+	memory_load(at, SOME);
+	before = memory_stats().faults;
+	marks_store(at, 0, SOME);
+	ck_assert_uint_eq(memory_stats().faults - before, SOME);
+	ck_assert_int_eq(wmap_unmap(at, LARGE), 0);
+	ck_assert(marks_are_in(fd, SEED, 0, SOME));
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("presumed", 60);
@@ -213,5 +236,6 @@ int main(void)
 	tcase_add_test(facts, a_store_before_it_is_hashed_is_not_lost);
 	tcase_add_loop_test(facts, what_cannot_be_judged_is_told_and_stays, 0,
 			    COUNT(calls));
+	tcase_add_test(facts, what_cannot_be_hashed_is_seen);
 	return facts_run(facts);
 }
