@@ -119,10 +119,25 @@ static int judge_group(struct object *object, const uint64_t *indexes, size_t n)
 	return error;
 }
 
+int presume_judge_of(struct object *object, const uint64_t *indexes, size_t n)
+{
+	size_t group;
+	int error = 0;
+
+	for (size_t i = 0; i < n && !error; i += group) {
+		for (group = 1; i + group < n; group++)
+			if (indexes[i + group] - indexes[i + group - 1] >
+			    TOGETHER)
+				break;
+		error = judge_group(object, indexes + i, group);
+	}
+	return error;
+}
+
 int presume_judge(struct object *object, uint64_t first, uint64_t end)
 {
 	uint64_t *indexes;
-	size_t n, group;
+	size_t n;
 	int error;
 
 	if (!hashes_count(&object->presumed))
@@ -131,13 +146,7 @@ int presume_judge(struct object *object, uint64_t first, uint64_t end)
 			      &indexes, &n);
 	if (error)
 		return error;
-	for (size_t i = 0; i < n && !error; i += group) {
-		for (group = 1; i + group < n; group++)
-			if (indexes[i + group] - indexes[i + group - 1] >
-			    TOGETHER)
-				break;
-		error = judge_group(object, indexes + i, group);
-	}
+	error = presume_judge_of(object, indexes, n);
 	mem_free(indexes, n * sizeof(*indexes));
 	return error;
 }

@@ -49,6 +49,9 @@ bool presume_begin(struct mapping *mapping, uint64_t count);
    not judged. */
 int presume_judge(struct object *object, uint64_t first, uint64_t end);
 
+/* The same of @indexes, ascending, all of them of PRESUMED pages. */
+int presume_judge_of(struct object *object, const uint64_t *indexes, size_t n);
+
 /* The same for one page, which is returned as it is then: not PRESUMED. */
 struct page presume_settle(struct object *object, struct page page);
 

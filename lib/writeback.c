@@ -329,12 +329,27 @@ static void judged(struct post *post)
 	step(writeback);
 }
 
+/* Those PRESUMED among the next ones. */
+static int judge_next(struct writeback *writeback)
+{
+	struct object *object = writeback->object;
+	uint64_t presumed[RUN_PAGES];
+	size_t n = 0;
+
+	for (size_t i = writeback->next;
+	     i < min_u64(writeback->n, writeback->next + RUN_PAGES); i++) {
+		uint64_t index = writeback->indexes[i];
+
+		if (pages_get(&object->pages, index).state == PAGE_PRESUMED)
+			presumed[n++] = index;
+	}
+	return presume_judge_of(object, presumed, n);
+}
+
 /* Whether they were stored to shows now. Others have their turn before it goes on. */
 static void judge_run(struct writeback *writeback)
 {
-	const uint64_t *from = writeback->indexes + writeback->next;
-	uint64_t n = min_u64(writeback->n - writeback->next, RUN_PAGES);
-	int error = presume_judge(writeback->object, from[0], from[n - 1] + 1);
+	int error = judge_next(writeback);
 
 	if (error) {
 		if (!writeback->error)
