@@ -165,11 +165,10 @@ static void close_it(struct elsewhere *work)
 /* False: there is no thread for it now. */
 static bool close_in_lane(struct elsewhere *work, uid_t whom)
 {
-	uint64_t server = elsewhere_server(work->fd);
-	struct lane *lane = find_lane(server);
+	struct lane *lane = find_lane(work->server);
 
 	if (!lane && all.n < LANES_MAX)
-		lane = create_lane(server, whom);
+		lane = create_lane(work->server, whom);
 	if (lane)
 		join_lane(lane, work);
 	return lane;
@@ -214,15 +213,15 @@ static void run(struct post *post)
 
 void elsewhere_close(int fd, uid_t whom)
 {
-	struct elsewhere *work = NULL;
+	uint64_t server = all.open ? elsewhere_server(fd) : 0;
+	struct elsewhere *work = server ? mem_alloc(sizeof(*work)) : NULL;
 
-	if (all.open && elsewhere_server(fd))
-		work = mem_alloc(sizeof(*work));
 	if (!work) {
 		sys_call(SYS_close, fd);
 		return;
 	}
 	work->fd = fd;
+	work->server = server;
 	work->run = close_it;
 	pthread_mutex_lock(&all.mutex);
 	close_waiting();

@@ -26,6 +26,7 @@ struct elsewhere {
 	void (*run)(struct elsewhere *work);
 	/* elsewhere.c's own */
 	struct lane *lane;
+	uint64_t server; /* of what is to be closed */
 	int fd;
 };
 
