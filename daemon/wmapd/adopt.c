@@ -71,7 +71,7 @@ static int find_file(struct server *server, int fd, struct stat *stat,
 		       0;
 }
 
-/* The store of a file, which is taken over; *@store stays NULL without one. */
+/* The store of a file, which is taken over if this succeeds. */
 static int open_store(struct server *server, int file, struct stat *stat,
 		      struct wmap_store **store)
 {
@@ -80,23 +80,25 @@ static int open_store(struct server *server, int file, struct stat *stat,
 
 	if (!error)
 		error = store_file_create(file, -1, writable, NULL, store);
-	if (error)
-		store_file_close(file);
 	return error;
 }
 
-/* Takes both descriptors over. @file: -1 for zeros. */
-static int create_object(struct server *server, int memfd, int file,
+/* Of the memory @fds[0] and, of three, the file @fds[2]: what is taken over is -1
+   then. */
+static int create_object(struct server *server, int *fds, unsigned n_fds,
 			 struct object **result)
 {
 	struct wmap_store *store = NULL;
+	int memfd = fds[0], file = n_fds == 3 ? fds[2] : -1, error = 0;
 	struct stat stat;
-	int error = file >= 0 ? open_store(server, file, &stat, &store) : 0;
 
-	if (error) {
-		close(memfd);
+	if (file >= 0)
+		error = open_store(server, file, &stat, &store);
+	if (error)
 		return error;
-	}
+	fds[0] = -1;
+	if (file >= 0)
+		fds[2] = -1;
 	error = object_adopt(store, memfd, result);
 	wmap_store_put(store);
 	if (error)
@@ -112,18 +114,15 @@ static int create_object(struct server *server, int memfd, int file,
 	return error;
 }
 
-static int adopt_object(struct session *session, uint64_t number,
-			const int *fds, unsigned n_fds)
+static int adopt_object(struct session *session, uint64_t number, int *fds,
+			unsigned n_fds)
 {
 	struct adopted *adopted = mem_alloc(sizeof(*adopted));
-	int file = n_fds == 3 ? fds[2] : -1, error = -ENOMEM;
+	int error;
 
-	if (!adopted) {
-		close(fds[0]);
-		store_file_close(file);
-		return error;
-	}
-	error = create_object(session->server, fds[0], file, &adopted->object);
+	if (!adopted)
+		return -ENOMEM;
+	error = create_object(session->server, fds, n_fds, &adopted->object);
 	if (!error) {
 		error = take_states(adopted->object, fds[1]);
 		if (error)
@@ -141,16 +140,9 @@ static int adopt_object(struct session *session, uint64_t number,
 int session_adopt_object(struct session *session, uint64_t number, int *fds,
 			 unsigned n_fds)
 {
-	int error;
-
 	if (session && session->embryo && !session->space->foreign &&
-	    request_is_memory(fds[0]) && !elsewhere_server(fds[1])) {
-		error = adopt_object(session, number, fds, n_fds);
-		close(fds[1]);
-		return error;
-	}
-	for (unsigned i = 0; i < n_fds; i++)
-		store_file_close(fds[i]);
+	    request_is_memory(fds[0]) && !elsewhere_server(fds[1]))
+		return adopt_object(session, number, fds, n_fds);
 	return -EPERM;
 }
 
@@ -291,6 +283,5 @@ int session_adopt_mapping(struct session *session,
 	}
 	if (error)
 		mem_free(mapping, sizeof(*mapping));
-	store_file_close(touched);
 	return error;
 }

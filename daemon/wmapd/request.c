@@ -423,6 +423,20 @@ static void move_in(struct conn *conn, bool again)
 	welcome(conn);
 }
 
+/* What is not taken over is let go, whatever it is. */
+static void adopt(struct conn *conn, const struct wire_request *request,
+		  int *fds, unsigned n_fds)
+{
+	int error =
+		request->kind == WIRE_ADOPT_OBJECT ?
+			session_adopt_object(conn->session, request->args[0],
+					     fds, n_fds) :
+			session_adopt_mapping(conn->session, request, fds[0]);
+
+	conn_drop(conn, fds, n_fds);
+	answer(conn, error);
+}
+
 /* Whose ATTACH, which was sent before, is not read yet is attached first. */
 static struct session *find_attached(struct conn *conn, const uint64_t *token)
 {
@@ -730,12 +744,8 @@ void request_handle(struct conn *conn, const struct wire_request *request,
 		move_in(conn, again);
 		break;
 	case WIRE_ADOPT_OBJECT:
-		answer(conn,
-		       session_adopt_object(conn->session, request->args[0],
-					    fds, n_fds));
-		break;
 	case WIRE_ADOPT_MAPPING:
-		answer(conn, session_adopt_mapping(conn->session, request, fd));
+		adopt(conn, request, fds, n_fds);
 		break;
 	default:
 		/* Who moves in has pins. */

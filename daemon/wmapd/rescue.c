@@ -155,23 +155,22 @@ static struct record *find_embryo(const struct rescue *rescue,
 
 /* ---- What is handed over --------------------------------------------------------- */
 
-static int keep(struct rescue *rescue, int fd, const char *format, ...)
+static int keep(struct rescue *rescue, int *fd, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Takes @fd over. */
-static int keep(struct rescue *rescue, int fd, const char *format, ...)
+/* Takes *@fd over, which is -1 then. */
+static int keep(struct rescue *rescue, int *fd, const char *format, ...)
 {
 	struct taken *taken = mem_alloc(sizeof(*taken));
 	va_list args;
 
-	if (!taken) {
-		store_file_close(fd);
+	if (!taken)
 		return -ENOMEM;
-	}
 	va_start(args, format);
 	vsnprintf(taken->name, sizeof(taken->name), format, args);
 	va_end(args);
-	taken->fd = fd;
+	taken->fd = *fd;
+	*fd = -1;
 	list_add(&rescue->taken, &taken->link);
 	return 0;
 }
@@ -193,40 +192,34 @@ static bool is_same_file(int one, int other)
 }
 
 /* Another client's of the same object must be the same memory. */
-static int keep_memory(struct rescue *rescue, uint64_t id, int fd)
+static int keep_memory(struct rescue *rescue, uint64_t id, int *fd)
 {
 	char name[48];
 	int known;
 
 	snprintf(name, sizeof(name), "m%lu", id);
 	known = find_kept(rescue, name);
-	if (!request_is_memory(fd))
-		known = -EINVAL;
-	else if (known < 0)
+	if (!request_is_memory(*fd))
+		return -EINVAL;
+	if (known < 0)
 		return keep(rescue, fd, "%s", name);
-	else
-		known = is_same_file(known, fd) ? 0 : -EBUSY;
-	store_file_close(fd);
-	return known;
+	return is_same_file(known, *fd) ? 0 : -EBUSY;
 }
 
 /* One for writing goes before others (takeover.c takes the highest). */
 static int keep_file(struct rescue *rescue, uint64_t id,
-		     const struct look *look)
+		     const struct look *look, int *fd)
 {
 	const struct record *object = find_record(rescue, RECORD_OBJECT, id);
 	char name[48];
 
 	if (!object || look->stat.st_dev != object->of_object.dev ||
-	    look->stat.st_ino != object->of_object.ino) {
-		store_file_close(look->fd);
+	    look->stat.st_ino != object->of_object.ino)
 		return -EINVAL;
-	}
 	snprintf(name, sizeof(name), "f%lu.%d", id, look->writable ? 2 : 1);
-	if (find_kept(rescue, name) < 0)
-		return keep(rescue, look->fd, "%s", name);
-	store_file_close(look->fd);
-	return 0;
+	if (find_kept(rescue, name) >= 0)
+		return 0;
+	return keep(rescue, fd, "%s", name);
 }
 
 /* Who did not get to hand it over in time is none of those who are heard. */
@@ -234,13 +227,13 @@ static void file_is_known(struct conn *conn, const struct look *look)
 {
 	struct rescue *rescue = &conn->server->rescue;
 	struct wire_reply reply = { .result = look->error };
+	int fd = look->fd; /* -1 after an error */
 
-	if (!look->error && conn->comer)
-		reply.result = keep_file(rescue, conn->comer->id, look);
-	else if (!look->error)
-		store_file_close(look->fd);
 	if (!conn->comer)
 		reply.result = -ESTALE;
+	else if (!look->error)
+		reply.result = keep_file(rescue, conn->comer->id, look, &fd);
+	conn_drop(conn, &fd, 1);
 	conn_answer(conn, &reply, 0, NULL, 0);
 }
 
@@ -252,18 +245,16 @@ static bool is_regular(int fd)
 }
 
 /* All have the same; what is in it swap.c looks at. */
-static int hand_swap(struct rescue *rescue, const int *fds, unsigned n_fds)
+static int hand_swap(struct rescue *rescue, int *fds, unsigned n_fds)
 {
-	bool good = n_fds == 2 && slots_are(fds[0]) && is_regular(fds[1]);
 	int error;
 
-	if (good && find_kept(rescue, "slots") < 0) {
-		error = keep(rescue, fds[0], "slots");
-		return keep(rescue, fds[1], "swap") ? -ENOMEM : error;
-	}
-	for (unsigned i = 0; i < n_fds; i++)
-		store_file_close(fds[i]);
-	return good ? 0 : -EINVAL;
+	if (n_fds != 2 || !slots_are(fds[0]) || !is_regular(fds[1]))
+		return -EINVAL;
+	if (find_kept(rescue, "slots") >= 0)
+		return 0;
+	error = keep(rescue, &fds[0], "slots");
+	return keep(rescue, &fds[1], "swap") ? -ENOMEM : error;
 }
 
 /* -EINPROGRESS: it is answered when its file has been looked at. */
@@ -271,16 +262,14 @@ static int hand(struct conn *conn, uint64_t id, int *fds, unsigned n_fds)
 {
 	struct rescue *rescue = &conn->server->rescue;
 	const struct record *object = find_record(rescue, RECORD_OBJECT, id);
-	int file = n_fds == 2 ? fds[1] : -1, error = -EINVAL;
+	int file = n_fds == 2 ? fds[1] : -1, error;
 
-	if (object && (file < 0) == !object->of_object.ino)
-		error = keep_memory(rescue, id, fds[0]);
-	else
-		store_file_close(fds[0]);
-	if (error || file < 0) {
-		store_file_close(file);
+	if (!object || (file < 0) != !object->of_object.ino)
+		return -EINVAL;
+	error = keep_memory(rescue, id, &fds[0]);
+	if (error || file < 0)
 		return error;
-	}
+	fds[1] = -1;
 	conn->comer->id = id;
 	looking_at(conn, file, looking_for_file, false, file_is_known);
 	return -EINPROGRESS;
@@ -336,19 +325,27 @@ static void to_keeper(const struct list *taken)
 		notify_store(one->name, one->fd);
 }
 
+static void end_comer(struct comer *comer)
+{
+	comer->conn->comer = NULL;
+	if (comer->uffd >= 0)
+		close(comer->uffd);
+	list_del(&comer->link);
+	mem_free(comer, sizeof(*comer));
+}
+
 /* Its connection, until then a stranger's, is the session's. */
 static void settle_conn(struct comer *comer)
 {
+	struct conn *conn = comer->conn;
 	struct session *session = NULL;
 
-	list_for_each(one, &comer->conn->server->sessions, struct session, link)
+	list_for_each(one, &conn->server->sessions, struct session, link)
 		if (one->space->id == comer->space->id)
 			session = one;
-	comer->conn->comer = NULL;
+	end_comer(comer);
 	if (session)
-		session_take(session, comer->conn);
-	list_del(&comer->link);
-	mem_free(comer, sizeof(*comer));
+		session_take(session, conn);
 }
 
 static void hear_parked(struct server *server)
@@ -387,10 +384,8 @@ static void finish(struct server *server)
 {
 	struct rescue *rescue = &server->rescue;
 
-	list_for_each(comer, &rescue->comers, struct comer, link) {
-		keep(rescue, comer->uffd, "u%lu", comer->space->id);
-		comer->uffd = -1;
-	}
+	list_for_each(comer, &rescue->comers, struct comer, link)
+		keep(rescue, &comer->uffd, "u%lu", comer->space->id);
 	to_keeper(&rescue->taken);
 	server_show_hints(server, rescue->hints);
 	rescue->hints = -1;
@@ -499,6 +494,7 @@ static int come(struct conn *conn, const struct wire_request *request, int *fds,
 	return 0;
 }
 
+/* Likewise. */
 static int handle(struct conn *conn, const struct wire_request *request,
 		  int *fds, unsigned n_fds)
 {
@@ -507,19 +503,14 @@ static int handle(struct conn *conn, const struct wire_request *request,
 
 	if (request->kind == WIRE_RESCUE) {
 		error = request_check_uffd(fds[0]);
-		if (!error)
-			error = come(conn, request, fds, n_fds);
-		conn_drop(conn, fds, n_fds);
-		return error;
+		return error ? error : come(conn, request, fds, n_fds);
 	}
-	if (conn->comer && request->kind == WIRE_HAND &&
-	    request->args[0] == LEDGER_SWAP)
-		return hand_swap(rescue, fds, n_fds);
-	if (conn->comer && request->kind == WIRE_HAND)
-		return hand(conn, request->args[0], fds, n_fds);
-	conn_drop(conn, fds, n_fds);
 	if (!conn->comer)
 		return -EPROTO;
+	if (request->kind == WIRE_HAND && request->args[0] == LEDGER_SWAP)
+		return hand_swap(rescue, fds, n_fds);
+	if (request->kind == WIRE_HAND)
+		return hand(conn, request->args[0], fds, n_fds);
 	conn->comer->handed = true;
 	return 0;
 }
@@ -568,6 +559,7 @@ bool rescue_handle(struct conn *conn, const struct wire_request *request,
 		return must_wait(conn, request) &&
 		       park(conn, request, fds, n_fds, pid);
 	reply.result = handle(conn, request, fds, n_fds);
+	conn_drop(conn, fds, n_fds);
 	if (reply.result != -EINPROGRESS)
 		conn_answer(conn, &reply, 0, NULL, 0);
 	return true;
@@ -575,17 +567,11 @@ bool rescue_handle(struct conn *conn, const struct wire_request *request,
 
 void rescue_forget(struct conn *conn)
 {
-	struct comer *comer = conn->comer;
 	struct parked *parked = conn->parked;
 
-	conn->comer = NULL;
+	if (conn->comer)
+		end_comer(conn->comer);
 	conn->parked = NULL;
-	if (comer) {
-		if (comer->uffd >= 0)
-			close(comer->uffd);
-		list_del(&comer->link);
-		mem_free(comer, sizeof(*comer));
-	}
 	if (parked) {
 		conn_drop(conn, parked->fds, parked->n_fds);
 		mem_free(parked, sizeof(*parked));

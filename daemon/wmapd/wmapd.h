@@ -227,7 +227,8 @@ struct object *session_redeem(struct session *session, uint64_t number);
 /* It ends with its process, whoever else has inherited the connections. */
 void session_watch(struct session *session);
 
-/* adopt.c: what moves in, into an embryo. Descriptors are taken over. */
+/* adopt.c: what moves in, into an embryo. What it takes over of @fds is -1 then;
+   @touched stays the caller's. */
 int session_adopt_object(struct session *session, uint64_t number, int *fds,
 			 unsigned n_fds);
 int session_adopt_mapping(struct session *session,

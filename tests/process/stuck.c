@@ -13,6 +13,7 @@
 #include <linux/fuse.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,16 +69,23 @@ static void place(void)
 }
 
 /* Each file system answers so far. */
-static void begin(void)
+static void begin_alone(void)
 {
 	place();
 	for (unsigned i = 0; i < SYSTEMS; i++) {
 		systems[i] = fuse_serve(i);
 		files[i] = fuse_open(i, O_RDWR);
+		conns[i] = -1;
 	}
 	start_wmapd();
 	setenv("WMAP_SOCKET", socket_name, 1);
 	ck_assert_int_eq(wmap_start(NULL), 0);
+	descriptors = process_descriptors(wmapd);
+}
+
+static void begin(void)
+{
+	begin_alone();
 	for (unsigned i = 0; i < SYSTEMS; i++)
 		conns[i] = enter_surely();
 	descriptors = process_descriptors(wmapd);
@@ -242,13 +250,20 @@ START_TEST(who_cannot_be_closed_holds_up_nobody)
 }
 END_TEST
 
+#define ADOPT_MAPPING \
+	{ \
+		.kind = WIRE_ADOPT_MAPPING, .address = AT, .length = PAGE, \
+		.args = { 0, PROT_READ | PROT_WRITE, WMAP_SHARED, 1, \
+			  10000000000u }, \
+	}
+
 /* A descriptor where none of a file belongs, or of which only who it is is asked. */
 static const struct wire_request elsewhere[] = {
 	{ .kind = WIRE_HELLO },
 	{ .kind = WIRE_FORK, .args = { 1, 2 } },
 	{ .kind = WIRE_ATTACH },
 	{ .kind = WIRE_HIDDEN, .args = { 1, 1 } },
-	{ .kind = WIRE_ADOPT_MAPPING, .address = AT, .length = PAGE },
+	ADOPT_MAPPING,
 	{ .kind = WIRE_HAND, .args = { 1 } },
 	{ .kind = WIRE_RESCUE },
 	{ .kind = MESSAGE_PREFETCH, .args = { 1 } },
@@ -272,6 +287,171 @@ START_TEST(a_file_where_none_belongs_holds_up_nobody)
 	end();
 }
 END_TEST
+
+/* ---- Who is heard no further ----------------------------------------------------- */
+
+#define DESCRIPTORS 256		      /* that wmapd may have */
+#define HEARD	    (DESCRIPTORS / 8) /* with so much that is not closed */
+#define SOMEBODY    65534
+#define ANOTHER	    65533
+
+static void limit_descriptors(void)
+{
+	struct rlimit limit = { DESCRIPTORS, DESCRIPTORS };
+
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static int dial_as(uid_t user)
+{
+	int fd;
+
+	ck_assert_int_eq(seteuid(user), 0);
+	fd = dial();
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* Nothing of what it brings is wanted. */
+struct refused {
+	struct wire_request request;
+	unsigned n_fds;
+	int error;
+};
+
+static const struct refused refused[] = {
+	{ { .kind = WIRE_HELLO }, 1, -EINVAL },
+	{ ADOPT_MAPPING, 1, -EPERM },
+	{ { .kind = WIRE_ADOPT_OBJECT, .args = { 1 } }, 2, -EPERM },
+	{ { .kind = WIRE_ADOPT_OBJECT, .args = { 1 } }, 3, -EPERM },
+	{ { .kind = WIRE_HAND, .args = { 1 } }, 2, -EPROTO },
+	{ { .kind = WIRE_RESCUE, .args = { 1 } }, 3, -EINVAL },
+};
+
+static void say_refused(int conn, const struct refused *it, unsigned system)
+{
+	struct wire_request request = it->request;
+	int fds[3] = { files[system], files[system], files[system] };
+
+	ck_assert_int_eq(say_to(conn, &request, fds, it->n_fds), 0);
+}
+
+static void hears_refusal(int conn, const struct refused *it)
+{
+	static struct answer answer;
+
+	ck_assert_int_eq(hear(conn, &answer), it->error);
+}
+
+static void be_refused(int conn, const struct refused *it, unsigned system)
+{
+	say_refused(conn, it, system);
+	hears_refusal(conn, it);
+}
+
+static bool has_no_answer(int conn)
+{
+	char byte;
+
+	return recv(conn, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	       errno == EAGAIN;
+}
+
+START_TEST(who_sends_what_cannot_be_closed_is_heard_no_further)
+{
+	const struct refused *it = &refused[_i];
+	int one, other;
+	bool silent;
+	unsigned n;
+
+	limit_descriptors();
+	begin_alone();
+	one = dial_as(SOMEBODY);
+	other = dial_as(ANOTHER);
+	all_hear(1ull << FUSE_FLUSH);
+	for (unsigned i = 0; i <= HEARD / it->n_fds; i++)
+		be_refused(one, it, 0);
+	say_refused(one, it, 0);
+	others_go_on();
+	be_refused(other, it, 0);
+	silent = has_no_answer(one);
+	n = process_descriptors(wmapd);
+	all_hear(0);
+	ck_assert(silent);
+	ck_assert_uint_le(n, descriptors + 2 + HEARD + 2 * it->n_fds);
+	hears_refusal(one, it);
+	close(one);
+	close(other);
+	end();
+}
+END_TEST
+
+/* What a process that was killed has open is let go of a little later. */
+static bool nobody_listens(void *unused)
+{
+	int fd = dial();
+
+	(void)unused;
+	if (fd >= 0)
+		close(fd);
+	return fd < 0;
+}
+
+/* A session's guard, whose wmapd is gone, with the next one. */
+static int come(void)
+{
+	static struct answer answer;
+	struct wire_request request = REQUEST(WIRE_RESCUE, .args = { 0, 1, 2 });
+	uint64_t token[TOKEN];
+	int uffd = uffd_new(), next;
+
+	ck_assert_int_ge(enter_with(uffd, token), 0);
+	guard_of(token, &answer);
+	ck_assert_uint_eq(answer.n_fds, 3);
+	kill(wmapd, SIGKILL);
+	ck_assert_int_eq(waitpid(wmapd, NULL, 0), wmapd);
+	ck_assert(process_wait(nobody_listens, NULL, 20));
+	start_wmapd();
+	next = dial();
+	request.args[0] = answer.reply.args[0];
+	ck_assert_int_eq(say_to(next, &request,
+				(int[]){ uffd, answer.fds[0], answer.fds[1] },
+				3),
+			 0);
+	ck_assert_int_eq(hear(next, &answer), 0);
+	return next;
+}
+
+START_TEST(who_hands_over_what_cannot_be_closed_is_heard_no_further)
+{
+	static const struct refused it = {
+		{ .kind = WIRE_HAND, .args = { 1000 } }, 2, -EINVAL
+	};
+	int one, other;
+	bool silent;
+
+	limit_descriptors();
+	place();
+	systems[0] = fuse_serve(0);
+	files[0] = fuse_open(0, O_RDWR);
+	start_wmapd();
+	one = come();
+	other = dial_as(ANOTHER);
+	systems[0]->deaf = 1ull << FUSE_FLUSH;
+	for (unsigned i = 0; i <= HEARD / it.n_fds; i++)
+		be_refused(one, &it, 0);
+	say_refused(one, &it, 0);
+	for (unsigned i = 0; i < ROUNDS; i++)
+		ck_assert_int_eq(ask(other, REQUEST(WIRE_HANDED), -1), -EPROTO);
+	silent = has_no_answer(one);
+	systems[0]->deaf = 0;
+	ck_assert(silent);
+	hears_refusal(one, &it);
+}
+END_TEST
+
+/* ---- Who reads ------------------------------------------------------------------- */
 
 #define SHOWN 4 /* pages */
 
@@ -414,6 +594,12 @@ int main(void)
 	tcase_add_test(facts, who_cannot_be_closed_holds_up_nobody);
 	tcase_add_loop_test(facts, a_file_where_none_belongs_holds_up_nobody, 0,
 			    COUNT(elsewhere));
+	tcase_add_loop_test(facts,
+			    who_sends_what_cannot_be_closed_is_heard_no_further,
+			    0, COUNT(refused));
+	tcase_add_test(
+		facts,
+		who_hands_over_what_cannot_be_closed_is_heard_no_further);
 	tcase_add_loop_test(facts, who_loads_what_cannot_be_read_waits_alone, 0,
 			    2);
 	tcase_add_test(facts, who_writes_what_cannot_be_read_waits_alone);
