@@ -177,9 +177,9 @@ exec {client}<&-
 
 start_keeper KEEPER_TEST_CRASH=7
 expect "a wmapd that cannot start: no byte" test -z "$byte"
+nothing_left
 expect "... and nobody listens" test "$(ask pid)" = refused
 exec {lease}>&-
-nothing_left
 
 WMAP_ORPHAN=never "$keeper_wmap" run -- touch "$work/ran" 2>"$work/err"
 expect "a policy that there is not" test $? = 125
