@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lanes: one for each server that has something to do, with a thread (elsewhere.h)
+ * Lanes: one for each server that has something to do for a user, with a thread
+ * (elsewhere.h)
  *
  *   none -> lane      join_lane(), its first work
  *   lane -> none      leave_lane(), by its thread: the last work is done
  *   lane -> lane      stuck, if its server does not answer: for as long as that
  *
- * What is to be closed and finds no lane waits in a list until one has ended.
+ * So whoever brings what is stuck holds up himself. What is to be closed and finds
+ * no lane waits in a list of its user's until one has ended; it counts as well.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -19,27 +21,37 @@
 #include "sys.h"
 #include "workers.h"
 
-#define LANES_MAX 256
-#define USER_MAX  32 /* lanes, of LANES_MAX / 2 for all users' work … */
-#define WORK_MAX  64 /* … each with so much of it; closing goes beyond both */
+#define LANES_MAX  256
+#define WORK_LANES (LANES_MAX / 2) /* with so many a new one only closes */
+#define USER_MAX   32 /* lanes; for closing what is nobody's all there are */
+#define WORK_MAX   64 /* of a lane; closing goes beyond */
+
+/* While it has something to do. */
+struct user {
+	struct list link;
+	uid_t whom;
+	struct list lanes;
+	unsigned n_lanes;
+	struct post *waiting; /* to be closed */
+	unsigned n;	      /* works that are not done, also in waiting */
+};
 
 struct lane {
 	struct list link;
 	struct workers *workers; /* one */
+	struct user *user;
 	uint64_t server;
-	uid_t whom;
 	unsigned n; /* works that are not done */
 };
 
 static struct {
 	pthread_mutex_t mutex; /* for a few instructions, and starting threads */
-	struct list lanes;     /* [l: mutex] */
-	unsigned n;	       /* [l] lanes */
-	struct post *waiting;  /* [l] to be closed */
+	struct list users;     /* [l: mutex] and what is in there */
+	unsigned n_lanes;      /* [l] */
 	bool open;	       /* [c] */
 } all = {
 	.mutex = PTHREAD_MUTEX_INITIALIZER,
-	.lanes = { &all.lanes, &all.lanes },
+	.users = { &all.users, &all.users },
 };
 
 void elsewhere_open(void)
@@ -108,40 +120,81 @@ uint64_t elsewhere_server(int fd)
 	}
 }
 
+/* ---- Users ------------------------------------------------------------------------ */
+
+static struct user *find_user(uid_t whom)
+{
+	list_for_each(user, &all.users, struct user, link)
+		if (user->whom == whom)
+			return user;
+	return NULL;
+}
+
+/* With one work more, or NULL. */
+static struct user *enter_user(uid_t whom)
+{
+	struct user *user = find_user(whom);
+
+	if (!user)
+		user = mem_alloc(sizeof(*user));
+	if (!user)
+		return NULL;
+	if (!user->n++) {
+		user->whom = whom;
+		list_init(&user->lanes);
+		list_add(&all.users, &user->link);
+	}
+	return user;
+}
+
+static void leave_user(struct user *user)
+{
+	if (--user->n)
+		return;
+	list_del(&user->link);
+	mem_free(user, sizeof(*user));
+}
+
 /* ---- Lanes ------------------------------------------------------------------------ */
 
-static struct lane *find_lane(uint64_t server)
+static struct lane *find_lane(const struct user *user, uint64_t server)
 {
-	list_for_each(lane, &all.lanes, struct lane, link)
+	list_for_each(lane, &user->lanes, struct lane, link)
 		if (lane->server == server)
 			return lane;
 	return NULL;
 }
 
-static unsigned count_lanes(uid_t whom)
+/* NULL: there are @most of all users, or @of_user, or no thread. */
+static struct lane *create_lane(struct user *user, uint64_t server,
+				unsigned most, unsigned of_user)
 {
-	unsigned n = 0;
+	struct lane *lane;
 
-	list_for_each(lane, &all.lanes, struct lane, link)
-		n += lane->whom == whom;
-	return n;
-}
-
-static struct lane *create_lane(uint64_t server, uid_t whom)
-{
-	struct lane *lane = mem_alloc(sizeof(*lane));
-
+	if (all.n_lanes >= most || user->n_lanes >= of_user)
+		return NULL;
+	lane = mem_alloc(sizeof(*lane));
 	if (!lane)
 		return NULL;
+	lane->user = user;
 	lane->server = server;
-	lane->whom = whom;
 	if (workers_create(1, &lane->workers)) {
 		mem_free(lane, sizeof(*lane));
 		return NULL;
 	}
-	list_add(&all.lanes, &lane->link);
-	all.n++;
+	list_add(&user->lanes, &lane->link);
+	user->n_lanes++;
+	all.n_lanes++;
 	return lane;
+}
+
+static void end_lane(struct lane *lane)
+{
+	list_del(&lane->link);
+	lane->user->n_lanes--;
+	all.n_lanes--;
+	workers_stop(lane->workers, NULL, NULL);
+	mem_free(lane, sizeof(*lane));
 }
 
 static void run(struct post *post);
@@ -163,40 +216,48 @@ static void close_it(struct elsewhere *work)
 }
 
 /* False: there is no thread for it now. */
-static bool close_in_lane(struct elsewhere *work, uid_t whom)
+static bool close_in_lane(struct user *user, struct elsewhere *work)
 {
-	struct lane *lane = find_lane(work->server);
+	struct lane *lane = find_lane(user, work->server);
+	bool nobody = user->whom == ELSEWHERE_NOBODY;
 
-	if (!lane && all.n < LANES_MAX)
-		lane = create_lane(work->server, whom);
+	if (!lane)
+		lane = create_lane(user, work->server, LANES_MAX,
+				   nobody ? LANES_MAX : USER_MAX);
 	if (lane)
 		join_lane(lane, work);
 	return lane;
 }
 
-static void close_waiting(void)
+static void close_waiting(struct user *user)
 {
 	struct post *post;
 
-	while ((post = all.waiting)) {
+	while ((post = user->waiting)) {
 		struct post *next = post->next;
 
-		if (!close_in_lane(container_of(post, struct elsewhere, post),
-				   ELSEWHERE_NOBODY))
+		if (!close_in_lane(user,
+				   container_of(post, struct elsewhere, post)))
 			return;
-		all.waiting = next;
+		user->waiting = next;
 	}
+}
+
+static void close_all_waiting(void)
+{
+	list_for_each(user, &all.users, struct user, link)
+		close_waiting(user);
 }
 
 static void leave_lane(struct lane *lane)
 {
-	if (--lane->n)
-		return;
-	list_del(&lane->link);
-	all.n--;
-	workers_stop(lane->workers, NULL, NULL);
-	mem_free(lane, sizeof(*lane));
-	close_waiting();
+	struct user *user = lane->user;
+
+	if (!--lane->n) {
+		end_lane(lane);
+		close_all_waiting();
+	}
+	leave_user(user);
 }
 
 /* On the lane's thread. */
@@ -211,6 +272,22 @@ static void run(struct post *post)
 	pthread_mutex_unlock(&all.mutex);
 }
 
+/* False: out of memory. */
+static bool close_for(struct elsewhere *work, uid_t whom)
+{
+	struct user *user;
+
+	pthread_mutex_lock(&all.mutex);
+	user = enter_user(whom);
+	close_all_waiting();
+	if (user && !close_in_lane(user, work)) {
+		work->post.next = user->waiting;
+		user->waiting = &work->post;
+	}
+	pthread_mutex_unlock(&all.mutex);
+	return user;
+}
+
 void elsewhere_close(int fd, uid_t whom)
 {
 	uint64_t server = all.open ? elsewhere_server(fd) : 0;
@@ -223,47 +300,46 @@ void elsewhere_close(int fd, uid_t whom)
 	work->fd = fd;
 	work->server = server;
 	work->run = close_it;
-	pthread_mutex_lock(&all.mutex);
-	close_waiting();
-	if (all.waiting || !close_in_lane(work, whom)) {
-		work->post.next = all.waiting;
-		all.waiting = &work->post;
-	}
-	pthread_mutex_unlock(&all.mutex);
+	if (!close_for(work, whom))
+		close_it(work);
 }
 
 unsigned elsewhere_waiting(uid_t whom)
 {
-	unsigned n = 0;
+	const struct user *user;
+	unsigned n;
 
 	pthread_mutex_lock(&all.mutex);
-	list_for_each(lane, &all.lanes, struct lane, link)
-		n += lane->whom == whom ? lane->n : 0;
+	user = find_user(whom);
+	n = user ? user->n : 0;
 	pthread_mutex_unlock(&all.mutex);
 	return n;
 }
 
 /* ---- Work ------------------------------------------------------------------------- */
 
-static struct lane *lane_for(uint64_t server, uid_t whom)
+static struct lane *lane_for(struct user *user, uint64_t server)
 {
-	struct lane *lane = find_lane(server);
+	struct lane *lane = find_lane(user, server);
 
 	if (lane)
 		return lane->n < WORK_MAX ? lane : NULL;
-	if (all.n >= LANES_MAX / 2 || count_lanes(whom) >= USER_MAX)
-		return NULL;
-	return create_lane(server, whom);
+	return create_lane(user, server, WORK_LANES, USER_MAX);
 }
 
 int elsewhere_run(struct elsewhere *work, uint64_t server, uid_t whom)
 {
-	struct lane *lane;
+	struct lane *lane = NULL;
+	struct user *user;
 
 	pthread_mutex_lock(&all.mutex);
-	lane = lane_for(server, whom);
+	user = enter_user(whom);
+	if (user)
+		lane = lane_for(user, server);
 	if (lane)
 		join_lane(lane, work);
+	else if (user)
+		leave_user(user);
 	pthread_mutex_unlock(&all.mutex);
 	return lane ? 0 : -EAGAIN;
 }

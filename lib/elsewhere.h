@@ -4,9 +4,9 @@
  *
  * The server of a file is anybody: a process (FUSE), another machine (NFS). One
  * that does not answer holds up whoever opens the file, asks what file system it
- * is in, or closes it. So each server has a thread of its own, while there is
+ * is in, or closes it. So each server has a thread for each user, while there is
  * something to do there, one thing after the other: it holds up those alone who
- * use it, too.
+ * have brought it.
  *
  * A disk or memory answers: what is asked of those is asked on the spot.
  */
@@ -43,9 +43,9 @@ int elsewhere_stat(int fd, struct stat *stat);
 uint64_t elsewhere_server(int fd);
 
 /*
- * Have @work run by the thread of a @server. @whom: the user that it is for; each
- * has so many servers at a time, and each server so much work, that others are
- * served. -EAGAIN: that is reached, or there are no threads.
+ * Have @work run by @whom's thread of a @server: the user that it is for. Each has
+ * so many servers at a time, and for each so much work, that others are served.
+ * -EAGAIN: that is reached, or there are no threads.
  */
 int elsewhere_run(struct elsewhere *work, uint64_t server, uid_t whom);
 

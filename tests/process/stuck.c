@@ -387,6 +387,64 @@ START_TEST(who_sends_what_cannot_be_closed_is_heard_no_further)
 }
 END_TEST
 
+START_TEST(what_is_closed_where_another_closes_counts_for_who_brought_it)
+{
+	const struct refused *it = &refused[0];
+	bool silent, heard;
+	int one, other;
+
+	limit_descriptors();
+	begin_alone();
+	one = dial_as(SOMEBODY);
+	other = dial_as(ANOTHER);
+	all_hear(1ull << FUSE_FLUSH);
+	be_refused(one, it, 0);
+	for (unsigned i = 0; i <= HEARD; i++)
+		be_refused(other, it, 0);
+	say_refused(other, it, 0);
+	say_refused(one, it, 0);
+	others_go_on();
+	silent = has_no_answer(other);
+	heard = !has_no_answer(one);
+	all_hear(0);
+	ck_assert(silent);
+	ck_assert(heard);
+	hears_refusal(one, it);
+	hears_refusal(other, it);
+	close(one);
+	close(other);
+	end();
+}
+END_TEST
+
+/* More of them than he has threads for: what waits for one counts, too. */
+START_TEST(who_closes_in_many_places_leaves_others_threads)
+{
+	const struct refused *it = &refused[0];
+	unsigned n = THREADS, more = THREADS + 1;
+	bool silent, few;
+	int one;
+
+	limit_descriptors();
+	begin_alone();
+	one = dial_as(SOMEBODY);
+	all_hear(1ull << FUSE_FLUSH);
+	for (unsigned i = 0; i <= HEARD; i++)
+		be_refused(one, it, i);
+	say_refused(one, it, 0);
+	ck_assert(process_wait(so_many_are_asked, &n, 20));
+	others_go_on();
+	silent = has_no_answer(one);
+	few = !so_many_are_asked(&more);
+	all_hear(0);
+	ck_assert(silent);
+	ck_assert(few);
+	hears_refusal(one, it);
+	close(one);
+	end();
+}
+END_TEST
+
 /* What a process that was killed has open is let go of a little later. */
 static bool nobody_listens(void *unused)
 {
@@ -597,6 +655,10 @@ int main(void)
 	tcase_add_loop_test(facts,
 			    who_sends_what_cannot_be_closed_is_heard_no_further,
 			    0, COUNT(refused));
+	tcase_add_test(
+		facts,
+		what_is_closed_where_another_closes_counts_for_who_brought_it);
+	tcase_add_test(facts, who_closes_in_many_places_leaves_others_threads);
 	tcase_add_test(
 		facts,
 		who_hands_over_what_cannot_be_closed_is_heard_no_further);
