@@ -48,6 +48,7 @@ static int memfd_open(void)
 static int create(struct wmap_store *store, int memfd, struct object **result)
 {
 	struct object *object = mem_alloc(sizeof(*object));
+	int64_t length = store ? store_length(store) : 0;
 
 	if (!object)
 		return -ENOMEM;
@@ -67,6 +68,7 @@ static int create(struct wmap_store *store, int memfd, struct object **result)
 	object->references = 1;
 	object->memfd = memfd;
 	object->store = store ? wmap_store_get(store) : NULL;
+	object->length = length > 0 ? (uint64_t)length : 0;
 	*result = object;
 	return 0;
 }

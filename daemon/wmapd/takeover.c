@@ -251,7 +251,6 @@ static int adopt_object(struct all *all, const struct record *record,
 	struct wmap_store *store = NULL, *swap = NULL;
 	struct object *object;
 	uint64_t opened;
-	int64_t length;
 	bool dirty;
 
 	if (memfd < 0)
@@ -283,8 +282,6 @@ static int adopt_object(struct all *all, const struct record *record,
 				 record->of_object.dev, record->of_object.ino);
 	if (!error && dirty && store)
 		error = books_lock(object);
-	length = store ? store_length(store) : 0;
-	object->length = length > 0 ? (uint64_t)length : 0;
 	*result = object;
 	return error;
 }

@@ -92,6 +92,21 @@ START_TEST(a_file_that_shrank_is_sigbus_beyond_its_new_end)
 }
 END_TEST
 
+START_TEST(what_a_file_lost_is_sigbus_from_a_sync_on)
+{
+	int fd = file_with(3, PAGES(8));
+	char *at = memory_map(PAGES(8), READ_WRITE, WMAP_SHARED, fd, 0);
+
+	memory_load(at, 8);
+	at[0] = 's';
+	ck_assert_int_eq(ftruncate(fd, (off_t)(_i ? PAGES(2) : 0)), 0);
+	ck_assert_int_eq(wmap_sync(at, PAGES(8), WMAP_SYNC_WAIT), 0);
+	ck_assert_int_eq(process_load(at + PAGES(2)), SIGBUS);
+	ck_assert_int_eq(process_load(at + PAGES(7)), SIGBUS);
+	ck_assert_int_eq(process_load(at + PAGE), _i ? 0 : SIGBUS);
+}
+END_TEST
+
 START_TEST(a_file_that_shrank_does_not_grow_by_writing_back)
 {
 	int fd = file_with(3, PAGES(8));
@@ -410,6 +425,8 @@ static void ends(TCase *facts)
 	tcase_add_loop_test(facts, a_handler_may_jump_out_of_sigbus, 0, 2);
 	tcase_add_loop_test(
 		facts, a_file_that_shrank_is_sigbus_beyond_its_new_end, 0, 2);
+	tcase_add_loop_test(facts, what_a_file_lost_is_sigbus_from_a_sync_on, 0,
+			    2);
 	tcase_add_test(facts, a_file_that_shrank_does_not_grow_by_writing_back);
 	tcase_add_loop_test(facts, a_file_that_grew_heals_at_sync, 0, 2);
 	tcase_add_loop_test(facts, a_file_that_grew_heals_by_itself, 0, 2);
