@@ -5,6 +5,9 @@
  * While the write-back runs the mappings are closing: a thread that stores to
  * a page that is protected is held, so that nothing changes after it was
  * written; a failure lets it go on, and everything is as it was.
+ *
+ * With its last mapping an object's file is closed before the answer: who unmaps
+ * may execute it then, or unmount it. A read that is under way still keeps it open.
  */
 #include "books.h"
 #include "mem.h"
@@ -17,6 +20,8 @@ struct unmapping {
 	struct pager *pager;
 	struct message *message;
 	unsigned rounds; /* of writing */
+	bool wrote;	 /* in any of them */
+	struct post written;
 };
 
 #define ROUNDS 8 /* at most: other mappings may go on storing for ever */
@@ -269,24 +274,24 @@ static void write_changed(struct unmapping *unmapping)
 	unmapping->join.pending = 1;
 	for_each_in(mapping, space, start, end) {
 		mapping->closing = mapping->tracked;
-		if (changed_pages(mapping, start, end, &first, &last))
-			write_pages(unmapping->pager, mapping, first, last,
-				    false, &unmapping->join);
+		if (!changed_pages(mapping, start, end, &first, &last))
+			continue;
+		unmapping->wrote = true;
+		write_pages(unmapping->pager, mapping, first, last, false,
+			    &unmapping->join);
 	}
 	join_end(&unmapping->join, 0);
 }
 
-static void unmap_finish(struct join *join)
+static void unmap_finish(struct unmapping *unmapping)
 {
-	struct unmapping *unmapping =
-		container_of(join, struct unmapping, join);
 	struct message *message = unmapping->message;
 	struct pager *pager = unmapping->pager;
 	struct space *space = message->space;
 	uint64_t start = message->address, end = message_end(message);
 	struct mapping *mapping;
 	bool force = message->unmap.force;
-	int error = join->error, removed = 0;
+	int error = unmapping->join.error, removed = 0;
 
 	/* A write(2) to a page on its way made it dirty again: it may have been
 	   overtaken in the file. */
@@ -313,6 +318,34 @@ static void unmap_finish(struct join *join)
 	message->unmap.regrow = mapping && mapping->flags & WMAP_GROWSUP;
 	books_take_up(pager);
 	books_cut_answer(message, error ? error : removed);
+}
+
+static void written(struct post *post)
+{
+	unmap_finish(container_of(post, struct unmapping, written));
+}
+
+/*
+ * Who tells of a write holds the object and its store until he has told. Were the
+ * mapping to go from in here, its client could run before they do:
+ *
+ *   pager                     client
+ *   the last write is answered
+ *   takes the mapping out, answers
+ *                             closes the file, executes it: ETXTBSY
+ *   puts the object, the store: closes the file
+ */
+static void unmap_written(struct join *join)
+{
+	struct unmapping *unmapping =
+		container_of(join, struct unmapping, join);
+
+	if (!unmapping->wrote) {
+		unmap_finish(unmapping);
+		return;
+	}
+	unmapping->written.run = written;
+	loop_post(unmapping->pager->loop, &unmapping->written);
 }
 
 static int exact_range(struct space *space, struct message *message)
@@ -354,6 +387,6 @@ void books_unmap(struct message *message)
 	}
 	unmapping->pager = pager;
 	unmapping->message = message;
-	unmapping->join.done = unmap_finish;
+	unmapping->join.done = unmap_written;
 	write_changed(unmapping);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program's fcntl(2) locks outlive its mappings
+ * A program's fcntl(2) locks outlive its mappings; what the pager has does not
  *
  * A process loses its POSIX locks on a file when it closes any descriptor of
  * it, also one that it did not open itself: the pager's. SQLite locks so.
@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "support.h"
+
+#include "sys.h"
 
 static void set_lock(int fd, short type)
 {
@@ -64,12 +66,6 @@ START_TEST(unmapping_leaves_the_programs_locks)
 }
 END_TEST
 
-/* For process_wait: the pager closes them behind its answer. */
-static bool has_no_more(void *descriptors)
-{
-	return process_descriptors(0) <= *(unsigned *)descriptors;
-}
-
 START_TEST(a_descriptor_is_kept_open_no_longer_than_the_lock)
 {
 	int fd = file_with(3, PAGES(4)), other = file_with(3, PAGES(4));
@@ -82,7 +78,7 @@ START_TEST(a_descriptor_is_kept_open_no_longer_than_the_lock)
 		map_and_unmap(fd);
 	set_lock(fd, F_UNLCK);
 	map_and_unmap(other);
-	ck_assert(process_wait(has_no_more, &before, 10));
+	ck_assert_uint_eq(process_descriptors(0), before);
 }
 END_TEST
 
@@ -164,6 +160,37 @@ START_TEST(a_second_pager_is_refused_until_the_first_lets_go)
 }
 END_TEST
 
+static atomic_bool slow_to_close;
+
+static long close_slowly(long number)
+{
+	if (number == SYS_close && slow_to_close)
+		process_sleep_ms(200);
+	return 0;
+}
+
+/* Also if there was something to write: while it is open for writing it cannot be
+   executed. */
+START_TEST(unmapping_has_closed_the_file_when_it_returns)
+{
+	int fd = file_with(3, PAGES(4));
+	struct other other = start_other(fd);
+	unsigned before;
+	char *at;
+
+	sys_hook = close_slowly;
+	map_and_unmap(fd);
+	before = process_descriptors(0);
+	at = memory_map(PAGES(4), READ_WRITE, WMAP_SHARED, fd, 0);
+	memory_store(at, 4, 'c');
+	slow_to_close = true;
+	ck_assert_int_eq(wmap_unmap(at, PAGES(4)), 0);
+	slow_to_close = false;
+	ck_assert_uint_eq(process_descriptors(0), before);
+	ck_assert_int_eq(map_in(other), 0);
+}
+END_TEST
+
 /* Runs before the pager's own handler: the parent is quicker than the child. */
 static void dawdle(void)
 {
@@ -199,6 +226,7 @@ int main(void)
 		facts, a_program_may_lock_a_whole_file_before_and_after, 0, 2);
 	tcase_add_test(facts,
 		       a_second_pager_is_refused_until_the_first_lets_go);
+	tcase_add_test(facts, unmapping_has_closed_the_file_when_it_returns);
 	tcase_add_test(facts, a_child_of_fork_does_not_hold_the_file);
 	return facts_run(facts);
 }
