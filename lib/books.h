@@ -53,6 +53,10 @@ void books_file_known(struct pager *pager, struct object *object, uint64_t dev,
 /* From the first mapping that may store on, no other pager writes back. */
 int books_lock(struct object *object);
 
+/* With the last one it may, though a read under way keeps the object; unless a
+   write does. */
+void books_unlock(struct object *object);
+
 /* writeback.done where the owner is a join; frees the write-back. */
 void books_written(struct writeback *writeback);
 

@@ -216,6 +216,15 @@ int books_lock(struct object *object)
 	return error;
 }
 
+void books_unlock(struct object *object)
+{
+	if (!object->locked || !list_empty(&object->writebacks) ||
+	    !list_empty(&object->writes))
+		return;
+	store_file_unlock(object->store);
+	object->locked = false;
+}
+
 /* ---- Mapping ---------------------------------------------------------------------*/
 
 static bool may_write(const struct object *object,

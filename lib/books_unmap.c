@@ -6,8 +6,9 @@
  * a page that is protected is held, so that nothing changes after it was
  * written; a failure lets it go on, and everything is as it was.
  *
- * With its last mapping an object's file is closed before the answer: who unmaps
- * may execute it then, or unmount it. A read that is under way still keeps it open.
+ * With its last mapping an object's file is closed before the answer: if the pager
+ * is a thread, who unmaps may execute it then, or unmount it. A read under way
+ * still keeps it open, but not from another pager.
  */
 #include "books.h"
 #include "mem.h"
@@ -95,12 +96,14 @@ static void remove_mapping(struct mapping *mapping)
 {
 	struct object *object = mapping->object;
 	uint64_t first = mapping->first, end = mapping_end_page(mapping);
+	bool last = object->mappings.next->next == &object->mappings;
 
 	fills_forget(mapping);
 	faults_release(mapping);
-	if (object->memfd >= 0 &&
-	    object->mappings.next->next != &object->mappings &&
-	    !shown_elsewhere(mapping, first, end)) {
+	if (last) {
+		books_unlock(object);
+	} else if (object->memfd >= 0 &&
+		   !shown_elsewhere(mapping, first, end)) {
 		if (object->store)
 			object_drop(object, first, end);
 		else

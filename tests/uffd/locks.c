@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -191,6 +192,45 @@ START_TEST(unmapping_has_closed_the_file_when_it_returns)
 }
 END_TEST
 
+static atomic_bool held = true; /* reads do not end */
+static atomic_bool reading;
+
+static long hold_reads(long number)
+{
+	if (number == SYS_preadv2)
+		return -EAGAIN;
+	while (number == SYS_pread64 && held) {
+		reading = true;
+		process_sleep_ms(1);
+	}
+	return 0;
+}
+
+static bool is_reading(void *arg)
+{
+	(void)arg;
+	return reading;
+}
+
+START_TEST(a_read_for_nobody_keeps_no_second_pager_away)
+{
+	int fd = file_with(3, PAGES(4));
+	struct other other = start_other(fd);
+	struct wmap_range range = { .length = PAGES(4) };
+
+	setenv("WMAP_KERNEL_WITHOUT", "io_uring", 1);
+	sys_hook = hold_reads;
+	range.addr = memory_map(PAGES(4), READ_WRITE, WMAP_SHARED, fd, 0);
+	ck_assert_int_ge(wmap_prefetch(&range, 1), 0);
+	ck_assert(process_wait(is_reading, NULL, 10));
+	ck_assert_int_eq(wmap_unmap(range.addr, PAGES(4)), 0);
+	ck_assert_int_eq(map_in(other), 0);
+	held = false;
+	range.addr = memory_map(PAGES(4), READ_WRITE, WMAP_SHARED, fd, 0);
+	ck_assert(pattern_holds(range.addr, PAGES(4), 3, 0));
+}
+END_TEST
+
 /* Runs before the pager's own handler: the parent is quicker than the child. */
 static void dawdle(void)
 {
@@ -227,6 +267,7 @@ int main(void)
 	tcase_add_test(facts,
 		       a_second_pager_is_refused_until_the_first_lets_go);
 	tcase_add_test(facts, unmapping_has_closed_the_file_when_it_returns);
+	tcase_add_test(facts, a_read_for_nobody_keeps_no_second_pager_away);
 	tcase_add_test(facts, a_child_of_fork_does_not_hold_the_file);
 	return facts_run(facts);
 }
