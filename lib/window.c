@@ -28,6 +28,7 @@ static void count(const struct window *window, struct share *share, int by)
 {
 	if (window->place == WINDOW_KEPT)
 		return;
+	assert(by > 0 || share->n_windows);
 	share->n_windows += by;
 	if (share->whole != share)
 		count(window, share->whole, by);
@@ -45,6 +46,7 @@ static struct list *queue_of(struct window *window)
 static void take_out(struct window *window)
 {
 	sum(window, window->share, -(int64_t)window->present);
+	count(window, window->share, -1);
 	list_del(&window->link);
 }
 
@@ -53,6 +55,7 @@ static void put_in(struct window *window)
 	struct list *queue = queue_of(window);
 
 	sum(window, window->share, window->present);
+	count(window, window->share, 1);
 	if (queue)
 		list_add(queue, &window->link);
 }
@@ -76,11 +79,9 @@ void window_first(struct window *window)
 
 void window_charge(struct window *window, struct share *share)
 {
-	count(window, window->share, -1);
 	take_out(window);
 	window->share = share;
 	put_in(window);
-	count(window, share, 1);
 }
 
 static bool is_older(const struct window *window, const struct window *than)
@@ -220,7 +221,6 @@ static struct window *create(struct object *object, uint64_t number,
 							       WINDOW_KEPT;
 	window->since = ++budget->clock;
 	put_in(window);
-	count(window, share, 1);
 	list_add(hash_of(budget, object, number), &window->hash);
 	list_add(&object->windows, &window->of_object);
 	if (object->streaming)
@@ -235,7 +235,6 @@ void window_destroy(struct window *window)
 	if (budget->last == window)
 		budget->last = NULL;
 	take_out(window);
-	count(window, window->share, -1);
 	list_del(&window->hash);
 	list_del(&window->of_object);
 	mem_free(window, sizeof(*window));

@@ -189,7 +189,22 @@ static void answer_for(struct leaver *leaver)
 		answer_next(leaver, &answer);
 }
 
-static void map_privately(struct leaver *leaver)
+static void enter_as_leaver(struct leaver *leaver)
+{
+	leaver->uffd = uffd_new();
+	leaver->fd = enter_with(leaver->uffd, leaver->token);
+	expect(leaver->fd >= 0, "a session");
+}
+
+static void bring_guard(struct leaver *leaver)
+{
+	static struct answer answer;
+
+	leaver->guard = guard_of(leaver->token, &answer);
+	let_go(&answer);
+}
+
+static void map_its_memory(struct leaver *leaver)
 {
 	static struct answer answer;
 	const size_t length = N_PAGES * PAGE;
@@ -198,11 +213,6 @@ static void map_privately(struct leaver *leaver)
 
 	expect(memory != MAP_FAILED, "addresses");
 	leaver->memory = memory;
-	leaver->uffd = uffd_new();
-	leaver->fd = enter_with(leaver->uffd, leaver->token);
-	expect(leaver->fd >= 0, "a session");
-	leaver->guard = guard_of(leaver->token, &answer);
-	let_go(&answer);
 	expect(!ask_keep(leaver->fd,
 			 map_at((uint64_t)memory, N_PAGES,
 				WMAP_PRIVATE | WMAP_ANONYMOUS),
@@ -210,6 +220,13 @@ static void map_privately(struct leaver *leaver)
 		       !uffd_register(leaver->uffd, (uint64_t)memory, length,
 				      answer.reply.args[0]),
 	       "a mapping");
+}
+
+static void map_privately(struct leaver *leaver)
+{
+	enter_as_leaver(leaver);
+	bring_guard(leaver);
+	map_its_memory(leaver);
 }
 
 /* A client as it should be, beside. */
@@ -247,8 +264,11 @@ static void begin(bool keeper)
 
 static void end(void)
 {
+	int status = -1;
+
 	kill(wmapd, SIGTERM);
-	ck_assert_int_eq(waitpid(wmapd, NULL, 0), wmapd);
+	ck_assert_int_eq(waitpid(wmapd, &status, 0), wmapd);
+	ck_assert_int_eq(status, 0);
 }
 
 START_TEST(who_lies_harms_nobody)
@@ -271,6 +291,45 @@ START_TEST(who_lies_harms_nobody)
 	       "and asked on, if it answers");
 	expect(!leaver.wrong, "what it has is right");
 	process_ends_well(modest);
+	unmap_privately(&leaver);
+	end();
+}
+END_TEST
+
+/* ---- Without lies ----------------------------------------------------------- */
+
+/* While its agent does what it is asked. */
+static void ask_to_unmap(struct leaver *leaver)
+{
+	static struct answer answer;
+	struct pollfd one = { .fd = leaver->fd, .events = POLLIN };
+
+	say_to(leaver->fd,
+	       &REQUEST(MESSAGE_UNMAP, .address = (uint64_t)leaver->memory,
+			.length = N_PAGES * PAGE),
+	       NULL, 0);
+	while (!poll(&one, 1, 0))
+		answer_next(leaver, &answer);
+	expect(!hear(leaver->fd, &answer), "it goes");
+}
+
+/* Nor is it counted otherwise than what came later: wmapd would end. */
+START_TEST(what_was_there_before_an_agent_leaves)
+{
+	struct leaver leaver = { .lie = 0 };
+	pthread_t thread;
+
+	begin(false);
+	enter_as_leaver(&leaver);
+	map_its_memory(&leaver);
+	memset(leaver.memory, 0, N_PAGES * PAGE / 4);
+	bring_guard(&leaver);
+	expect(!pthread_create(&thread, NULL, store_privately, &leaver),
+	       "a thread");
+	answer_for(&leaver);
+	pthread_join(thread, NULL);
+	expect(leaver.asked[1] && !leaver.wrong, "and comes back");
+	ask_to_unmap(&leaver);
 	unmap_privately(&leaver);
 	end();
 }
@@ -340,6 +399,7 @@ int main(void)
 	if (!facts_possible(WMAP_FEATURE_POISON))
 		return facts_run(facts);
 	tcase_add_loop_test(facts, who_lies_harms_nobody, 0, LIES);
+	tcase_add_test(facts, what_was_there_before_an_agent_leaves);
 	tcase_add_loop_test(facts, a_late_drop_is_waited_for, 0, COUNT(ways));
 	return facts_run(facts);
 }
