@@ -216,8 +216,10 @@ void agent_begin(struct conn *conn)
 
 	agent_end(session);
 	agent = mem_alloc(sizeof(*agent));
-	if (!agent)
-		return; /* then the oldest goes first */
+	if (!agent) { /* then the oldest goes first, and private memory stays */
+		swapaway_begin(session->space, NULL);
+		return;
+	}
 	agent->session = session;
 	agent->conn = conn;
 	timer_init(&agent->timer, its_time);
