@@ -164,8 +164,6 @@ static void hidden(struct agent *agent)
 	session->space->hidden = agent->clock;
 	if (session->space->pagemap < 0)
 		session->space->hide = NULL;
-	else if (session->space->away.unknown)
-		swapaway_look(session->space);
 	if (agent->n)
 		ask(agent);
 }
@@ -173,11 +171,15 @@ static void hidden(struct agent *agent)
 static void pagemap_is_known(struct conn *conn, const struct look *look)
 {
 	struct agent *agent = asked(conn);
+	struct space *space = agent ? agent->session->space : NULL;
 
-	if (agent && !look->error)
-		agent->session->space->pagemap = look->fd;
-	else if (!look->error)
+	if (space && !look->error) {
+		space->pagemap = look->fd;
+		if (space->away.unknown)
+			swapaway_look(space);
+	} else if (!look->error) {
 		close(look->fd);
+	}
 	if (agent)
 		hidden(agent);
 	conn_silent(conn);
