@@ -184,10 +184,8 @@ void away_end(struct session *session)
 
 static struct session *parent_of(const struct session *child)
 {
-	list_for_each(session, &child->server->sessions, struct session, link)
-		if (child->parent && session->space->id == child->parent)
-			return session;
-	return NULL;
+	return child->parent ? session_of_space(child->server, child->parent) :
+			       NULL;
 }
 
 void away_forks(struct session *parent, struct session *child)

@@ -85,20 +85,13 @@ void counts_tell(const struct server *server)
 
 /* ---- Reading --------------------------------------------------------------------- */
 
-static struct space *space_of(const struct server *server, uint64_t id)
-{
-	list_for_each(session, &server->sessions, struct session, link)
-		if (session->space->id == id)
-			return session->space;
-	return NULL;
-}
-
 /* What nobody has any more belongs to the past. */
 static void take_one(struct server *server, const struct counted *counted)
 {
-	struct space *space = space_of(server, counted->id);
+	struct session *session = session_of_space(server, counted->id);
 
-	telling_add(space ? &space->stats : &server->past, &counted->stats);
+	telling_add(session ? &session->space->stats : &server->past,
+		    &counted->stats);
 }
 
 static void take_head(struct server *server, const struct head *head)

@@ -396,6 +396,14 @@ struct session *session_find(struct server *server, uid_t uid,
 	return NULL;
 }
 
+struct session *session_of_space(struct server *server, uint64_t id)
+{
+	list_for_each(session, &server->sessions, struct session, link)
+		if (session->space->id == id)
+			return session;
+	return NULL;
+}
+
 int session_attach(struct session *session, pid_t pid, int uffd)
 {
 	int error = pager_space_attach(session->space, uffd);

@@ -326,7 +326,6 @@ static int adopt_space(struct all *all, const struct record *record)
 	if (uffd >= 0) {
 		error = pager_space_attach(session->space, uffd);
 		session->embryo = false;
-		session->parent = 0;
 		session_watch(session);
 	}
 	session->space->away.unknown = true;
@@ -339,10 +338,9 @@ static int adopt_space(struct all *all, const struct record *record)
 
 static struct space *space_of(const struct all *all, uint64_t id)
 {
-	list_for_each(session, &all->server->sessions, struct session, link)
-		if (session->space->id == id)
-			return session->space;
-	return NULL;
+	const struct session *session = session_of_space(all->server, id);
+
+	return session ? session->space : NULL;
 }
 
 /* ---- Mappings ---------------------------------------------------------------------- */

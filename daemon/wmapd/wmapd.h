@@ -215,6 +215,9 @@ void session_left(struct session *session);
 struct session *session_find(struct server *server, uid_t uid,
 			     const uint64_t token[2]);
 
+/* By the number of its space; NULL: it is not there. */
+struct session *session_of_space(struct server *server, uint64_t id);
+
 /* Its mappings go, after what was stored through them has been written. */
 void session_end(struct session *session);
 
