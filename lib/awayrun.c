@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A run of pages that leaves another process (awayrun.h) */
-#include <sys/mman.h>
-
 #include "awayrun.h"
 #include "copies.h"
-#include "mem.h"
 #include "swap.h"
 #include "swapout.h"
 #include "sys.h"
@@ -28,13 +25,10 @@ uint64_t awayrun_buffer_bytes(const struct leaving *leaving)
 
 int awayrun_take_buffer(struct leaving *leaving)
 {
-	long at = sys_map(0, leaving->count << PAGE_SHIFT,
-			  PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int error = leaving_map(leaving);
 
-	if (sys_failed(at))
-		return (int)at;
-	leaving->memory = (char *)at;
+	if (error)
+		return error;
 	leaving->pager->swapout.held += awayrun_buffer_bytes(leaving);
 	leaving->pager->budget.writing += awayrun_buffer_bytes(leaving);
 	return 0;
@@ -44,8 +38,7 @@ void awayrun_drop_buffer(struct leaving *leaving)
 {
 	if (!leaving->memory)
 		return;
-	sys_unmap((uint64_t)leaving->memory, leaving->count << PAGE_SHIFT);
-	leaving->memory = NULL;
+	leaving_unmap(leaving);
 	leaving->pager->swapout.held -= awayrun_buffer_bytes(leaving);
 	leaving->pager->budget.writing -= awayrun_buffer_bytes(leaving);
 }
@@ -67,10 +60,7 @@ void awayrun_destroy(struct leaving *leaving)
 	assert(!leaving->alive);
 	detach(leaving);
 	awayrun_drop_buffer(leaving);
-	list_del(&leaving->link);
-	list_del(&leaving->of_object);
-	object_put(leaving->object);
-	mem_free(leaving, sizeof(*leaving));
+	leaving_destroy(leaving);
 }
 
 /* Nothing is left of it: it goes, but for one that the store has just now. */

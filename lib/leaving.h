@@ -80,6 +80,18 @@ static inline char *leaving_bytes(const struct leaving *leaving, uint64_t index)
 	return leaving->memory + ((index - leaving->first) << PAGE_SHIFT);
 }
 
+/* Of [first, first + count), of which nothing has left yet. NULL: no memory. */
+struct leaving *leaving_create(struct object *object, uint64_t first,
+			       uint64_t count);
+void leaving_destroy(struct leaving *leaving);
+
+/* It gets its memory, or -ENOMEM; and has none any more. */
+int leaving_map(struct leaving *leaving);
+void leaving_unmap(struct leaving *leaving);
+
+/* Its first @n pages are LEAVING; it is in @list. */
+void leaving_begin(struct leaving *leaving, uint64_t n, struct list *list);
+
 /* One is not here any more: it came back, was written, or is not needed. */
 void leaving_part(struct leaving *leaving, uint64_t index);
 
@@ -88,6 +100,5 @@ void leaving_failed(struct leaving *leaving, int error);
 
 /* A run that nothing is left of goes, unless the store has it just now. */
 void leaving_settle(struct leaving *leaving);
-void leaving_destroy(struct leaving *leaving);
 
 #endif

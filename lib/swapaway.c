@@ -6,7 +6,6 @@
 #include "copies.h"
 #include "fill.h"
 #include "ledger.h"
-#include "mem.h"
 #include "swap.h"
 #include "swapaway.h"
 #include "swapout.h"
@@ -206,27 +205,8 @@ static bool may_begin(const struct mapping *mapping)
 
 	return away->agent && !away->late && !away->forks && away->n < RUNS &&
 	       away->retry < time_now() && mapping->prot & PROT_READ &&
-	       !mapping->refused && pager->swapout.retry < time_now() &&
+	       !mapping->refused &&
 	       pager->budget.n_writing << PAGE_SHIFT < pager->budget.limit / 8;
-}
-
-/* They are protected. */
-static void leave(struct leaving *leaving)
-{
-	struct object *object = leaving->object;
-	struct away *away = &leaving->space->away;
-
-	for (uint64_t i = leaving->first; i < leaving->first + leaving->count;
-	     i++) {
-		object_leave(object, pages_get(&object->pages, i));
-		leaving->alive |= leaving_bit(leaving, i);
-	}
-	leaving->held = leaving->alive;
-	leaving->pager->swapout.held += leaving->count << PAGE_SHIFT;
-	list_add(&away->runs, &leaving->link);
-	list_add(&object->leavings, &leaving->of_object);
-	away->n++;
-	awayrun_count(leaving, leaving->count);
 }
 
 uint64_t swapaway_take(struct object *object, struct mapping *mapping,
@@ -237,25 +217,19 @@ uint64_t swapaway_take(struct object *object, struct mapping *mapping,
 
 	if (!may_begin(mapping) || begin_swap(object, mapping))
 		return 0;
-	count = min_u64(count, LEAVING_PAGES);
-	count = min_u64(count, budget_write_most(object->pager));
-	leaving = mem_alloc(sizeof(*leaving));
+	leaving = leaving_create(object, first, count);
 	if (!leaving)
 		return 0;
 	if (uffd_protect(space->uffd, mapping_address(mapping, first),
 			 count << PAGE_SHIFT)) {
-		mem_free(leaving, sizeof(*leaving));
+		leaving_destroy(leaving);
 		return 0;
 	}
-	leaving->pager = object->pager;
-	leaving->object = object_get(object);
-	leaving->space = space;
 	leaving->away = true;
-	leaving->first = first;
-	leaving->count = count;
-	list_init(&leaving->link);
-	list_init(&leaving->of_object);
-	leave(leaving);
+	leaving->space = space;
+	leaving_begin(leaving, count, &space->away.runs);
+	space->away.n++;
+	awayrun_count(leaving, count);
 	swapaway_pump(space);
 	return count;
 }

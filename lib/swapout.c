@@ -7,7 +7,6 @@
 #include "fill.h"
 #include "leaving.h"
 #include "ledger.h"
-#include "mem.h"
 #include "pagemap.h"
 #include "share.h"
 #include "swap.h"
@@ -82,40 +81,20 @@ bool swapout_can(const struct object *object)
 
 /* ---- Taking out ----------------------------------------------------------------- */
 
-void leaving_destroy(struct leaving *leaving)
-{
-	list_del(&leaving->link);
-	list_del(&leaving->of_object);
-	sys_unmap((uint64_t)leaving->memory, leaving->count << PAGE_SHIFT);
-	leaving_unhold(leaving, ~UINT64_C(0));
-	object_put(leaving->object);
-	mem_free(leaving, sizeof(*leaving));
-}
-
 /* With memory for @count pages. */
-static struct leaving *leaving_create(struct object *object, uint64_t first,
-				      uint64_t count)
+static struct leaving *create(struct object *object, uint64_t first,
+			      uint64_t count)
 {
-	struct leaving *leaving = mem_alloc(sizeof(*leaving));
-	long memory = sys_map(0, count << PAGE_SHIFT, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			      0);
+	struct leaving *leaving = leaving_create(object, first, count);
 
-	if (!leaving || sys_failed(memory)) {
-		mem_free(leaving, sizeof(*leaving));
-		if (!sys_failed(memory))
-			sys_unmap((uint64_t)memory, count << PAGE_SHIFT);
+	if (leaving && leaving_map(leaving)) {
+		leaving_destroy(leaving);
 		return NULL;
 	}
 	/* A child must not have it twice. */
-	sys_call(SYS_madvise, memory, count << PAGE_SHIFT, MADV_DONTFORK);
-	leaving->memory = (char *)memory;
-	leaving->pager = object->pager;
-	leaving->object = object_get(object);
-	leaving->first = first;
-	leaving->count = count;
-	list_init(&leaving->link);
-	list_init(&leaving->of_object);
+	if (leaving)
+		sys_call(SYS_madvise, leaving->memory, count << PAGE_SHIFT,
+			 MADV_DONTFORK);
 	return leaving;
 }
 
@@ -211,22 +190,6 @@ static void notice_gone(struct object *object, struct mapping *mapping,
 		object_unload(object, pages_get(&object->pages, index));
 }
 
-static void left(struct leaving *leaving, uint64_t n)
-{
-	struct object *object = leaving->object;
-	struct swapout *swapout = &leaving->pager->swapout;
-
-	for (uint64_t i = leaving->first; i < leaving->first + n; i++) {
-		object_leave(object, pages_get(&object->pages, i));
-		leaving->alive |= leaving_bit(leaving, i);
-	}
-	leaving->held = leaving->alive;
-	swapout->held += n << PAGE_SHIFT;
-	swapout->n_cooling += n;
-	list_add(&swapout->cooling, &leaving->link);
-	list_add(&object->leavings, &leaving->of_object);
-}
-
 static bool may_take(const struct object *object, const struct mapping *mapping)
 {
 	return mapping && !mapping->moving && swapout_ready(object->pager) &&
@@ -235,19 +198,20 @@ static bool may_take(const struct object *object, const struct mapping *mapping)
 
 uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count)
 {
+	struct swapout *swapout = &object->pager->swapout;
 	struct mapping *mapping = object_mapping(object);
 	struct leaving *leaving;
 	uint64_t n;
 
 	if (!may_take(object, mapping))
 		return 0;
+	count = min_u64(count, LEAVING_PAGES);
+	count = min_u64(count, budget_write_most(object->pager));
 	if (swapaway_is(object))
 		return swapaway_take(object, mapping, first, count);
 	if (!(object->owner || keep_from_forks(mapping)))
 		return 0;
-	count = min_u64(count, LEAVING_PAGES);
-	count = min_u64(count, budget_write_most(object->pager));
-	leaving = leaving_create(object, first, count);
+	leaving = create(object, first, count);
 	if (!leaving)
 		return 0;
 	n = take_by_move(mapping, leaving);
@@ -259,7 +223,8 @@ uint64_t swapout_take(struct object *object, uint64_t first, uint64_t count)
 		notice_gone(object, mapping, first);
 		return 0;
 	}
-	left(leaving, n);
+	leaving_begin(leaving, n, &swapout->cooling);
+	swapout->n_cooling += n;
 	return n;
 }
 
