@@ -64,6 +64,13 @@ uint64_t budget_load(const struct pager *pager)
 	return budget_used(pager) - pager->budget.writing;
 }
 
+bool budget_may_write(const struct pager *pager)
+{
+	const struct budget *budget = &pager->budget;
+
+	return budget->n_writing << PAGE_SHIFT < budget->limit / 8;
+}
+
 uint64_t budget_write_most(const struct pager *pager)
 {
 	if (!budget_is_set(&pager->budget))

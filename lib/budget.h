@@ -119,6 +119,9 @@ bool budget_write_fits(const struct pager *pager, uint64_t bytes);
 void *budget_write_begin(struct object *object, size_t size);
 void budget_write_end(struct object *object, void *buffer, size_t size);
 
+/* Of what is written back to be evicted: may more be? */
+bool budget_may_write(const struct pager *pager);
+
 /* Pages that one write may have. */
 uint64_t budget_write_most(const struct pager *pager);
 

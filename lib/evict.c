@@ -386,11 +386,9 @@ static void write_back(struct judgement *judgement)
 
 static bool may_write(const struct pager *pager, const struct object *object)
 {
-	const struct budget *budget = &pager->budget;
-
 	return swapout_writable(object) && !list_empty(&object->mappings) &&
 	       (!object->unwritable || object->unwritable < time_now()) &&
-	       budget->n_writing << PAGE_SHIFT < budget->limit / 8;
+	       budget_may_write(pager);
 }
 
 /* Before a fork what is anonymous stays; and until its changes are seen. */

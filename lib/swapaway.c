@@ -200,13 +200,11 @@ static int begin_swap(struct object *object, struct mapping *mapping)
 
 static bool may_begin(const struct mapping *mapping)
 {
-	const struct pager *pager = mapping->space->pager;
 	const struct away *away = &mapping->space->away;
 
 	return away->agent && !away->late && !away->forks && away->n < RUNS &&
 	       away->retry < time_now() && mapping->prot & PROT_READ &&
-	       !mapping->refused &&
-	       pager->budget.n_writing << PAGE_SHIFT < pager->budget.limit / 8;
+	       !mapping->refused && budget_may_write(mapping->space->pager);
 }
 
 uint64_t swapaway_take(struct object *object, struct mapping *mapping,

@@ -218,7 +218,7 @@ void swapout_write(struct pager *pager, uint64_t want)
 			      want;
 
 		if ((enough && swapout->n_cooling <= may_cool(pager)) ||
-		    budget->n_writing << PAGE_SHIFT >= budget->limit / 8 ||
+		    !budget_may_write(pager) ||
 		    (swap_packs(swapout->swap) &&
 		     !budget_write_fits(pager, leaving->count << PAGE_SHIFT)))
 			return;
