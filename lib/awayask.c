@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 
 #include "awayrun.h"
-#include "books.h"
 #include "budget.h"
 #include "copies.h"
 #include "fill.h"
@@ -24,15 +23,6 @@
 #define PAUSE	    100000000ull  /* ns */
 #define PAUSE_MOST  6400000000ull /* twice as long each time, up to that */
 
-/* Memory has come back, or will not. */
-void swapaway_tell(struct pager *pager)
-{
-	evict_kick(pager);
-	fills_feed(pager);
-	prefetch_pump(pager);
-	books_take_up(pager);
-}
-
 /* ---- One after the other --------------------------------------------------------- */
 
 void swapaway_pump_all(struct timer *timer)
@@ -47,11 +37,8 @@ void swapaway_pump_all(struct timer *timer)
 static void choose(struct leaving *leaving)
 {
 	uint64_t end = leaving->first + leaving->count;
-	unsigned low = (unsigned)__builtin_ctzll(leaving->alive);
-	uint64_t rest = ~(leaving->alive >> low);
 
-	leaving->from = leaving->first + low;
-	leaving->n = rest ? (unsigned)__builtin_ctzll(rest) : LEAVING_PAGES;
+	leaving_choose(leaving);
 	if (leaving->from + leaving->n < end)
 		awayrun_stay(leaving, leaving->from + leaving->n, end);
 }
@@ -168,7 +155,7 @@ static void write_done(struct io *io)
 	awayrun_stay_all(leaving);
 	if (space)
 		swapaway_pump(space);
-	swapaway_tell(pager);
+	swapout_tell(pager);
 }
 
 static void write_release(struct io *io)
@@ -190,7 +177,7 @@ static void write_release(struct io *io)
 		awayrun_settle(leaving);
 	if (space)
 		swapaway_pump(space);
-	swapaway_tell(pager);
+	swapout_tell(pager);
 }
 
 static bool is_zeros(const struct leaving *leaving)
@@ -204,7 +191,6 @@ static bool is_zeros(const struct leaving *leaving)
 static void write_run(struct leaving *leaving)
 {
 	struct object *object = leaving->object;
-	struct io *io = &leaving->io;
 
 	if (is_zeros(leaving)) { /* what is nowhere */
 		swap_drop(object->swap, leaving->from,
@@ -213,18 +199,8 @@ static void write_run(struct leaving *leaving)
 		leaving->stage = LEAVING_WRITTEN;
 		return;
 	}
-	list_del(&leaving->link);
-	list_add(&leaving->pager->swapout.retiring, &leaving->link);
 	leaving->stage = LEAVING_WRITING;
-	leaving->begun = time_now();
-	io->pub.buffer = leaving->memory;
-	io->pub.offset = leaving->from << PAGE_SHIFT;
-	io->pub.length = leaving->n << PAGE_SHIFT;
-	io->operation = IO_WRITE;
-	io->done = write_done;
-	io->release = write_release;
-	io_start(io, leaving->pager->loop, object->swap,
-		 object_mapping(object)->deadline);
+	leaving_write(leaving, leaving->memory, write_done, write_release);
 	/* What was stored to meanwhile is written for nothing. */
 	for (uint64_t i = leaving->from; i < leaving->from + leaving->n; i++)
 		if (!leaving_has(leaving, i))
@@ -302,7 +278,7 @@ void swapaway_left(struct space *space, int memfd, uint64_t pages)
 		 LEAVING_PAGES * PAGE);
 	space->away.asked = space->away.late = false;
 	swapaway_pump(space);
-	swapaway_tell(space->pager);
+	swapout_tell(space->pager);
 }
 
 /* ---- Taken ------------------------------------------------------------------- */
@@ -371,5 +347,5 @@ void swapaway_taken(struct space *space, uint64_t failed)
 	space->away.asked = space->away.late = false;
 	swapaway_taken_all(space, failed);
 	swapaway_pump(space);
-	swapaway_tell(space->pager);
+	swapout_tell(space->pager);
 }

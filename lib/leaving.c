@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* A run of pages that leave, of whichever process: it begins, and ends (leaving.h) */
+/* A run of pages that leave, of whichever process: it begins, is written, and ends
+   (leaving.h) */
 #include <sys/mman.h>
 
+#include "copies.h"
 #include "leaving.h"
 #include "mem.h"
 #include "sys.h"
+
+/* ---- Its beginning and its end --------------------------------------------------- */
 
 struct leaving *leaving_create(struct object *object, uint64_t first,
 			       uint64_t count)
@@ -64,4 +68,35 @@ void leaving_begin(struct leaving *leaving, uint64_t n, struct list *list)
 	leaving->pager->swapout.held += n << PAGE_SHIFT;
 	list_add(list, &leaving->link);
 	list_add(&object->leavings, &leaving->of_object);
+}
+
+/* ---- Its write ------------------------------------------------------------------- */
+
+void leaving_choose(struct leaving *leaving)
+{
+	unsigned low = (unsigned)__builtin_ctzll(leaving->alive);
+	uint64_t rest = ~(leaving->alive >> low);
+
+	leaving->from = leaving->first + low;
+	leaving->n = rest ? (unsigned)__builtin_ctzll(rest) : LEAVING_PAGES;
+}
+
+void leaving_write(struct leaving *leaving, char *bytes,
+		   void (*done)(struct io *io), void (*release)(struct io *io))
+{
+	struct object *object = leaving->object;
+	struct pager *pager = leaving->pager;
+	struct io *io = &leaving->io;
+
+	list_del(&leaving->link);
+	list_add(&pager->swapout.retiring, &leaving->link);
+	leaving->begun = time_now();
+	io->pub.buffer = bytes;
+	io->pub.offset = leaving->from << PAGE_SHIFT;
+	io->pub.length = leaving->n << PAGE_SHIFT;
+	io->operation = IO_WRITE;
+	io->done = done;
+	io->release = release;
+	io_start(io, pager->loop, object->swap,
+		 object_mapping(object)->deadline);
 }

@@ -92,6 +92,14 @@ void leaving_unmap(struct leaving *leaving);
 /* Its first @n pages are LEAVING; it is in @list. */
 void leaving_begin(struct leaving *leaving, uint64_t n, struct list *list);
 
+/* What is written: the first pages that are here, side by side. */
+void leaving_choose(struct leaving *leaving);
+
+/* Write their @bytes to its object's swap: it is retiring until @release, which
+   is io.h's, as @done is. */
+void leaving_write(struct leaving *leaving, char *bytes,
+		   void (*done)(struct io *io), void (*release)(struct io *io));
+
 /* One is not here any more: it came back, was written, or is not needed. */
 void leaving_part(struct leaving *leaving, uint64_t index);
 

@@ -46,7 +46,7 @@ void swapaway_late(struct space *space)
 	space->away.late = true;
 	stay_where_possible(space);
 	count_out(space);
-	swapaway_tell(space->pager);
+	swapout_tell(space->pager);
 }
 
 /* Its pages may go from now on. */
@@ -71,7 +71,7 @@ void swapaway_begin(struct space *space, const struct away_agent *agent)
 		if (swapaway_is(mapping->object))
 			let_go(mapping->object);
 	}
-	swapaway_tell(space->pager);
+	swapout_tell(space->pager);
 }
 
 void swapaway_end(struct space *space)
@@ -83,7 +83,7 @@ void swapaway_end(struct space *space)
 	away->asked = away->late = false;
 	stay_where_possible(space);
 	count_out(space);
-	swapaway_tell(space->pager);
+	swapout_tell(space->pager);
 }
 
 /* ---- Forks --------------------------------------------------------------------- */
@@ -99,7 +99,7 @@ void swapaway_forked(struct space *space)
 {
 	space->away.forks--;
 	swapaway_pump(space);
-	swapaway_tell(space->pager);
+	swapout_tell(space->pager);
 }
 
 /* ---- Faults and calls ------------------------------------------------------------ */

@@ -143,9 +143,6 @@ void swapaway_forget(struct leaving *leaving, uint64_t first, uint64_t end);
 void swapaway_pump(struct space *space);
 void swapaway_pump_all(struct timer *timer);
 
-/* Memory has come back, or will not: who waits for it looks again. */
-void swapaway_tell(struct pager *pager);
-
 /* What is being taken has gone, but for these ranges. */
 void swapaway_taken_all(struct space *space, uint64_t failed);
 

@@ -112,6 +112,9 @@ void swapout_adopted(struct pager *pager);
 /* Write runs, the oldest first, so that @want pages will be free. */
 void swapout_write(struct pager *pager, uint64_t want);
 
+/* Memory has come back, or will not: who waits for it looks again. */
+void swapout_tell(struct pager *pager);
+
 /* Has a write been on its way for long? Then nobody waits for it who can have other
    pages' memory. */
 bool swapout_is_silent(const struct pager *pager);

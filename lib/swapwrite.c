@@ -35,6 +35,14 @@ static void let_zeros_go(struct leaving *leaving)
 	}
 }
 
+void swapout_tell(struct pager *pager)
+{
+	evict_kick(pager);
+	fills_feed(pager);
+	prefetch_pump(pager);
+	books_take_up(pager);
+}
+
 /* They have left, and the file has them; but not those that came back. */
 static void gone(struct leaving *leaving)
 {
@@ -113,10 +121,7 @@ static void write_release(struct io *io)
 		leaving_failed(leaving, (int)io->result);
 	cool_again(leaving);
 	leaving_settle(leaving);
-	evict_kick(pager);
-	fills_feed(pager);
-	prefetch_pump(pager);
-	books_take_up(pager);
+	swapout_tell(pager);
 }
 
 /* Older bytes of one of its pages may be on their way. */
@@ -131,25 +136,12 @@ static bool must_wait(const struct leaving *leaving)
 	return false;
 }
 
-/* The first pages that are here, side by side; what else the file has of its
-   range is younger. */
-static void choose(struct leaving *leaving)
-{
-	uint64_t rest = leaving->alive;
-	unsigned low = (unsigned)__builtin_ctzll(rest);
-
-	rest = ~(rest >> low);
-	leaving->from = leaving->first + low;
-	leaving->n = rest ? (unsigned)__builtin_ctzll(rest) : LEAVING_PAGES;
-}
-
 /* False: no memory for it. */
 static bool write_start(struct leaving *leaving)
 {
 	struct pager *pager = leaving->pager;
 	struct swapout *swapout = &pager->swapout;
 	struct object *object = leaving->object;
-	const struct mapping *mapping = object_mapping(object);
 
 	let_zeros_go(leaving);
 	if (!leaving->alive) {
@@ -159,21 +151,14 @@ static bool write_start(struct leaving *leaving)
 	if (!object->swap &&
 	    swap_store_create(swapout->swap, 0, object->owner, &object->swap))
 		return false;
-	list_del(&leaving->link);
-	list_add(&swapout->retiring, &leaving->link);
 	swapout->n_cooling -= leaving_count(leaving);
 	leaving->writing = true;
-	leaving->begun = time_now();
-	choose(leaving);
+	/* What else the file has of its range is younger. */
+	leaving_choose(leaving);
 	pager->budget.n_writing += leaving->n;
 	swapout->n_writing += leaving->n;
-	leaving->io.pub.buffer = leaving_bytes(leaving, leaving->from);
-	leaving->io.pub.offset = leaving->from << PAGE_SHIFT;
-	leaving->io.pub.length = leaving->n << PAGE_SHIFT;
-	leaving->io.operation = IO_WRITE;
-	leaving->io.done = write_done;
-	leaving->io.release = write_release;
-	io_start(&leaving->io, pager->loop, object->swap, mapping->deadline);
+	leaving_write(leaving, leaving_bytes(leaving, leaving->from),
+		      write_done, write_release);
 	return true;
 }
 
