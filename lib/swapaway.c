@@ -121,22 +121,13 @@ bool swapaway_must_wait(const struct object *object)
 	return swapaway_in_doubt(object_mapping(object));
 }
 
-static struct leaving *find(const struct object *object, uint64_t index)
-{
-	list_for_each(leaving, &object->leavings, struct leaving, of_object)
-		if (leaving_has(leaving, index))
-			return leaving;
-	return NULL;
-}
-
-void swapaway_rescue(struct mapping *mapping, uint64_t index,
+void swapaway_rescue(struct leaving *leaving, uint64_t index,
 		     const struct fault *fault)
 {
-	struct leaving *leaving = find(mapping->object, index);
-	struct space *space = mapping->space;
+	struct space *space = leaving->space;
 
 	if (leaving->stage == LEAVING_TAKING) {
-		fault_set_aside(&mapping->held, fault);
+		fault_set_aside(&object_mapping(leaving->object)->held, fault);
 		return;
 	}
 	awayrun_stay(leaving, index, index + 1);

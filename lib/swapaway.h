@@ -124,8 +124,8 @@ void swapaway_forked(struct space *space);
 bool swapaway_in_doubt(const struct mapping *mapping);
 bool swapaway_must_wait(const struct object *object);
 
-/* A fault at a page that is LEAVING. */
-void swapaway_rescue(struct mapping *mapping, uint64_t index,
+/* A fault at a page that is LEAVING, in that run. */
+void swapaway_rescue(struct leaving *leaving, uint64_t index,
 		     const struct fault *fault);
 
 /* A store to a page that is protected, but stays. */

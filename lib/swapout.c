@@ -301,7 +301,7 @@ void swapout_rescue(struct pager *pager, struct object *object, uint64_t index,
 	int error;
 
 	if (leaving->away) {
-		swapaway_rescue(mapping, index, fault);
+		swapaway_rescue(leaving, index, fault);
 		return;
 	}
 	do {
