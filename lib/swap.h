@@ -101,9 +101,6 @@ int swap_collect(const struct wmap_store *store, uint64_t first, uint64_t end,
    NULL. */
 void swap_drop(struct wmap_store *store, uint64_t first, uint64_t end);
 
-/* What is being written of a page is not to be kept; what was, is. */
-void swap_unwrite(struct wmap_store *store, uint64_t index);
-
 /* What it has of [first, end) another object's store, which has nothing there, has
    too, without a byte being copied. -ENOMEM, and nothing has changed. */
 int swap_copy(const struct wmap_store *store, struct wmap_store *other,

@@ -1070,11 +1070,6 @@ static void drop_written(struct swapped *swapped, uint64_t first, uint64_t end)
 	}
 }
 
-void swap_unwrite(struct wmap_store *store, uint64_t index)
-{
-	drop_written(store->self, index, index + 1);
-}
-
 void swap_drop(struct wmap_store *store, uint64_t first, uint64_t end)
 {
 	struct swapped *swapped = store ? store->self : NULL;
