@@ -231,8 +231,8 @@ static void resolve_in(struct pager *pager, struct mapping *mapping,
 		fault_wake(fault); /* it went meanwhile: a missing page now */
 	else if (page.state == PAGE_LEAVING)
 		swapout_rescue(pager, object, index, fault);
-	else if (fault->protected)
-		swapaway_allow(fault);
+	else if (fault->protected) /* it stays */
+		resolve_present(pager, mapping, page, fault);
 	else if (page.state == PAGE_FILLING)
 		join_fill(pager, mapping, index, fault);
 	else if (pager->refusing || (page.state == PAGE_ERROR &&

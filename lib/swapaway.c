@@ -137,13 +137,6 @@ void swapaway_rescue(struct leaving *leaving, uint64_t index,
 	evict_kick(space->pager);
 }
 
-void swapaway_allow(const struct fault *fault)
-{
-	if (uffd_unprotect(fault->space->uffd, fault->address, PAGE))
-		fault_wake(fault);
-	pager_answered(fault->space->pager, fault);
-}
-
 int swapaway_return(struct object *object)
 {
 	int error = 0;

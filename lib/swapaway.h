@@ -128,9 +128,6 @@ bool swapaway_must_wait(const struct object *object);
 void swapaway_rescue(struct leaving *leaving, uint64_t index,
 		     const struct fault *fault);
 
-/* A store to a page that is protected, but stays. */
-void swapaway_allow(const struct fault *fault);
-
 /* All that is LEAVING stays; -EAGAIN: some of it may go at any moment. */
 int swapaway_return(struct object *object);
 

@@ -402,6 +402,7 @@ static int swapped_object(struct all *all, const struct record *record,
 	if (error)
 		return error;
 	mapping->object->id = record->object;
+	mapping->tracked = false; /* private, whatever a client says */
 	mapping->refused = swapout_adopt_object(
 		all->server->pager, record->object, &mapping->object->swap);
 	return 0;
