@@ -34,7 +34,8 @@ struct leaving {
 	uint64_t first, count;
 	uint64_t alive; /* bit i: page first + i is LEAVING, and here */
 	uint64_t held;	/* bit i: it takes memory here */
-	char *memory; /* of count pages; of one that is away: of n, while written */
+	char *memory; /* of count pages; of one that is away: while it is copied,
+			 and written */
 	bool moved;   /* the pages themselves; else copies */
 	bool writing; /* these: */
 	uint64_t from, n;

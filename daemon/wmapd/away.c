@@ -23,13 +23,12 @@
 
 struct leaver {
 	struct session *session;
-	struct conn *conn;
-	int memfd; /* or -1 */
+	int memfd; /* that the agent copies to */
 	struct wire_reply question;
 	struct wire_range ranges[AWAY_RANGES];
 	unsigned n;
 	uint64_t number;    /* of the last question */
-	bool asked, sent;   /* it is under way */
+	bool sent;	    /* it is under way */
 	struct timer timer; /* it is late; else: send */
 };
 
@@ -42,7 +41,8 @@ static void wait_for(struct leaver *leaver, uint64_t ns)
 static void send_question(struct leaver *leaver)
 {
 	bool copies = leaver->question.flags & WIRE_LEAVE;
-	int error = wire_send(leaver->conn->watch.fd, &leaver->question,
+	const struct conn *conn = agent_conn(leaver->session);
+	int error = wire_send(conn->watch.fd, &leaver->question,
 			      sizeof(leaver->question), leaver->ranges,
 			      leaver->n * sizeof(*leaver->ranges),
 			      &leaver->memfd, copies, MSG_DONTWAIT);
@@ -61,38 +61,32 @@ static void its_time(struct timer *timer)
 		send_question(leaver);
 }
 
-static void ask(struct leaver *leaver, unsigned flag)
+static void ask(struct space *space, unsigned flag,
+		const struct wire_range *ranges, unsigned n)
 {
+	const struct session *session = space->owner;
+	struct leaver *leaver = session->leaver;
+
 	leaver->question = (struct wire_reply){
 		.magic = WIRE_MAGIC,
 		.flags = (uint16_t)flag,
 		.args = { ++leaver->number },
 	};
-	leaver->asked = true;
-	send_question(leaver);
-}
-
-static void ask_for(struct space *space, unsigned flag,
-		    const struct wire_range *ranges, unsigned n)
-{
-	const struct session *session = space->owner;
-	struct leaver *leaver = session->leaver;
-
 	memcpy(leaver->ranges, ranges, n * sizeof(*ranges));
 	leaver->n = n;
-	ask(leaver, flag);
+	send_question(leaver);
 }
 
 static void leave(struct space *space, const struct wire_range *ranges,
 		  unsigned n)
 {
-	ask_for(space, WIRE_LEAVE, ranges, n);
+	ask(space, WIRE_LEAVE, ranges, n);
 }
 
 static void take(struct space *space, const struct wire_range *ranges,
 		 unsigned n)
 {
-	ask_for(space, WIRE_TAKE, ranges, n);
+	ask(space, WIRE_TAKE, ranges, n);
 }
 
 static const struct away_agent agent = { leave, take };
@@ -106,11 +100,10 @@ static struct leaver *answered(const struct conn *conn, uint64_t number,
 	const struct session *session = conn->session;
 	struct leaver *leaver = session ? session->leaver : NULL;
 
-	if (!leaver || leaver->conn != conn || !leaver->asked ||
-	    !leaver->sent || leaver->number != number ||
-	    leaver->question.flags != flag)
+	if (!leaver || agent_conn(session) != conn ||
+	    !session->space->away.asked || !leaver->sent ||
+	    leaver->number != number || leaver->question.flags != flag)
 		return NULL;
-	leaver->asked = false;
 	loop_timer_stop(&leaver->timer);
 	return leaver;
 }
@@ -153,14 +146,12 @@ void away_begin(struct conn *conn)
 	struct leaver *leaver = mem_alloc(sizeof(*leaver));
 	int memfd = leaver ? open_memory() : -1;
 
-	away_end(session);
 	if (memfd < 0) { /* then its private memory stays */
 		mem_free(leaver, sizeof(*leaver));
 		swapaway_begin(session->space, NULL);
 		return;
 	}
 	leaver->session = session;
-	leaver->conn = conn;
 	leaver->memfd = memfd;
 	timer_init(&leaver->timer, its_time);
 	session->leaver = leaver;
