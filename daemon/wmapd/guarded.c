@@ -66,7 +66,7 @@ static int file_for(const struct item *item)
 
 	if (fd < 0)
 		return -1;
-	if (item->writes || !store->writable || elsewhere_server(fd))
+	if (item->writes || !store->writable || store_file_is_patient(store))
 		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return open_to_read(fd);
 }

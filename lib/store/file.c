@@ -40,7 +40,7 @@ struct file {
 	int direct;	   /* of the same file with O_DIRECT, or -1 */
 	bool thrifty;	   /* direct, but for what the page cache has */
 	unsigned uncached; /* reads in a row that it did not have */
-	bool patient;	   /* its server may be silent */
+	uint64_t server;   /* which may be silent (elsewhere.h); 0: nobody */
 	int owner; /* a socket whose name says that we write back, or -1 */
 	struct list owners; /* [l: kept.lock] those that have one */
 };
@@ -176,8 +176,8 @@ static void begin(void *self, struct wmap_io *pub)
 	io->transfer.operation = operations_of[io->operation];
 	io->transfer.buffer = pub->buffer;
 	io->transfer.done = transferred;
-	io->transfer.patient = file->patient;
-	if (file->patient || !read_cached(file, io))
+	io->transfer.patient = file->server;
+	if (file->server || !read_cached(file, io))
 		issue(io, true);
 }
 
@@ -432,7 +432,7 @@ int store_file_create(int fd, int direct, bool writable, const char *name,
 		return -ENOMEM;
 	file->fd = fd;
 	file->direct = direct;
-	file->patient = elsewhere_is_open() && elsewhere_server(fd);
+	file->server = elsewhere_is_open() ? elsewhere_server(fd) : 0;
 	file->owner = -1;
 	list_init(&file->owners);
 	if (!name) {
@@ -588,7 +588,7 @@ bool store_file_is_patient(const struct wmap_store *store)
 {
 	const struct file *file = store->self;
 
-	return file->patient;
+	return file->server;
 }
 
 int store_file_descriptor(const struct wmap_store *store)
@@ -640,9 +640,9 @@ static void open_it(struct elsewhere *work)
 	loop_post(thrift->loop, &work->post);
 }
 
-static void open_elsewhere(struct wmap_store *store, uint64_t server,
-			   struct loop *loop)
+static void open_elsewhere(struct wmap_store *store, struct loop *loop)
 {
+	const struct file *file = store->self;
 	struct thrift *thrift = mem_alloc(sizeof(*thrift));
 
 	if (!thrift)
@@ -650,7 +650,7 @@ static void open_elsewhere(struct wmap_store *store, uint64_t server,
 	thrift->store = wmap_store_get(store);
 	thrift->loop = loop;
 	thrift->work.run = open_it;
-	if (elsewhere_run(&thrift->work, server, ELSEWHERE_NOBODY)) {
+	if (elsewhere_run(&thrift->work, file->server, ELSEWHERE_NOBODY)) {
 		wmap_store_put(store);
 		mem_free(thrift, sizeof(*thrift));
 	}
@@ -659,17 +659,14 @@ static void open_elsewhere(struct wmap_store *store, uint64_t server,
 void store_file_thrifty(struct wmap_store *store, struct loop *loop)
 {
 	const struct file *file;
-	uint64_t server = 0;
 
 	if (!store->is_file)
 		return;
 	file = store->self;
 	if (file->direct >= 0)
 		return;
-	if (elsewhere_is_open() && loop)
-		server = elsewhere_server(file->fd);
-	if (server)
-		open_elsewhere(store, server, loop);
+	if (file->server && loop)
+		open_elsewhere(store, loop);
 	else
 		store_file_set_thrifty(store,
 				       store_file_open_direct(file->fd,
