@@ -5,6 +5,7 @@
 #include "account.h"
 #include "books.h"
 #include "copies.h"
+#include "elsewhere.h"
 #include "ledger.h"
 #include "mem.h"
 #include "sys.h"
@@ -39,17 +40,26 @@ static struct object *find_store(struct pager *pager,
 	return NULL;
 }
 
-/* @direct: 0 if it was not tried. */
-static void close_both(int file, int direct)
+static uid_t who_has_brought(const struct message *message)
 {
-	store_file_close(file);
+	const struct account *account = message->space->account;
+
+	return account ? account->uid : ELSEWHERE_NOBODY;
+}
+
+/* @direct: 0 if it was not tried. */
+static void close_both(const struct message *message, int direct)
+{
+	uid_t whom = who_has_brought(message);
+
+	store_file_close_for(message->map.file, whom);
 	if (direct)
-		store_file_close(direct);
+		store_file_close_for(direct, whom);
 }
 
 static void close_file(const struct message *message)
 {
-	close_both(message->map.file, message->map.direct);
+	close_both(message, message->map.direct);
 }
 
 /* The store of a message's file; takes the descriptors over, also on failure. */
@@ -68,11 +78,14 @@ static int open_file(const struct message *message, struct wmap_store **store)
 					  wanted ? direct : -1,
 					  message->map.writable,
 					  message->map.name, store);
-	if (error)
-		close_both(message->map.file, direct);
-	else if (!wanted && direct > 0)
+	if (error) {
+		close_both(message, direct);
+		return error;
+	}
+	store_file_set_whom(*store, who_has_brought(message));
+	if (!wanted && direct > 0)
 		store_file_set_thrifty(*store, direct);
-	return error;
+	return 0;
 }
 
 void books_file_known(struct pager *pager, struct object *object, uint64_t dev,

@@ -119,6 +119,11 @@ void store_file_after_fork(bool child);
  */
 void store_file_close(int fd);
 
+/* The same, counted for who has brought it (elsewhere.h). What a file store has open
+   is nobody's before it is told whose. */
+void store_file_close_for(int fd, uid_t whom);
+void store_file_set_whom(struct wmap_store *store, uid_t whom);
+
 /* May the server of a file store's file be silent? Then nothing but transfers of it
    may be waited for. */
 bool store_file_is_patient(const struct wmap_store *store);

@@ -72,28 +72,31 @@ static int find_file(struct server *server, int fd, struct stat *stat,
 }
 
 /* The store of a file, which is taken over if this succeeds. */
-static int open_store(struct server *server, int file, struct stat *stat,
+static int open_store(struct session *session, int file, struct stat *stat,
 		      struct wmap_store **store)
 {
 	bool writable = false;
-	int error = find_file(server, file, stat, &writable);
+	int error = find_file(session->server, file, stat, &writable);
 
 	if (!error)
 		error = store_file_create(file, -1, writable, NULL, store);
+	if (!error)
+		store_file_set_whom(*store, session->uid);
 	return error;
 }
 
 /* Of the memory @fds[0] and, of three, the file @fds[2]: what is taken over is -1
    then. */
-static int create_object(struct server *server, int *fds, unsigned n_fds,
+static int create_object(struct session *session, int *fds, unsigned n_fds,
 			 struct object **result)
 {
+	struct server *server = session->server;
 	struct wmap_store *store = NULL;
 	int memfd = fds[0], file = n_fds == 3 ? fds[2] : -1, error = 0;
 	struct stat stat;
 
 	if (file >= 0)
-		error = open_store(server, file, &stat, &store);
+		error = open_store(session, file, &stat, &store);
 	if (error)
 		return error;
 	fds[0] = -1;
@@ -122,7 +125,7 @@ static int adopt_object(struct session *session, uint64_t number, int *fds,
 
 	if (!adopted)
 		return -ENOMEM;
-	error = create_object(session->server, fds, n_fds, &adopted->object);
+	error = create_object(session, fds, n_fds, &adopted->object);
 	if (!error) {
 		error = take_states(adopted->object, fds[1]);
 		if (error)

@@ -90,7 +90,7 @@ static int give(struct session *session, const struct item *item)
 	int error = say_to(session, WIRE_KEEP, item->id, item->writes, fds,
 			   1 + (fds[1] >= 0));
 
-	store_file_close(fds[1]);
+	store_file_close_for(fds[1], session->uid);
 	return error;
 }
 

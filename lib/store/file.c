@@ -41,6 +41,7 @@ struct file {
 	bool thrifty;	   /* direct, but for what the page cache has */
 	unsigned uncached; /* reads in a row that it did not have */
 	uint64_t server;   /* which may be silent (elsewhere.h); 0: nobody */
+	uid_t whom;	   /* who has brought it, or ELSEWHERE_NOBODY */
 	int owner; /* a socket whose name says that we write back, or -1 */
 	struct list owners; /* [l: kept.lock] those that have one */
 };
@@ -239,12 +240,12 @@ static void keep(int fd)
 	kept.fds[kept.n++] = fd;
 }
 
-void store_file_close(int fd)
+void store_file_close_for(int fd, uid_t whom)
 {
 	if (fd < 0)
 		return;
 	if (elsewhere_is_open()) {
-		elsewhere_close(fd, ELSEWHERE_NOBODY);
+		elsewhere_close(fd, whom);
 		return;
 	}
 	lock_take(&kept.lock);
@@ -254,6 +255,11 @@ void store_file_close(int fd)
 	else
 		sys_call(SYS_close, fd);
 	lock_drop(&kept.lock);
+}
+
+void store_file_close(int fd)
+{
+	store_file_close_for(fd, ELSEWHERE_NOBODY);
 }
 
 /* ---- Who writes back -------------------------------------------------------- */
@@ -375,8 +381,8 @@ static void file_close(void *self)
 	struct file *file = self;
 
 	disown(file);
-	store_file_close(file->direct);
-	store_file_close(file->fd);
+	store_file_close_for(file->direct, file->whom);
+	store_file_close_for(file->fd, file->whom);
 	mem_free(file, sizeof(*file));
 }
 
@@ -433,6 +439,7 @@ int store_file_create(int fd, int direct, bool writable, const char *name,
 	file->fd = fd;
 	file->direct = direct;
 	file->server = elsewhere_is_open() ? elsewhere_server(fd) : 0;
+	file->whom = ELSEWHERE_NOBODY;
 	file->owner = -1;
 	list_init(&file->owners);
 	if (!name) {
@@ -447,6 +454,13 @@ int store_file_create(int fd, int direct, bool writable, const char *name,
 	(*store)->ends_reads = true;
 	(*store)->is_file = true;
 	return 0;
+}
+
+void store_file_set_whom(struct wmap_store *store, uid_t whom)
+{
+	struct file *file = store->self;
+
+	file->whom = whom;
 }
 
 /* ---- A descriptor of our own --------------------------------------------- */
@@ -613,7 +627,7 @@ void store_file_set_thrifty(struct wmap_store *store, int direct)
 	if (direct < 0)
 		return;
 	if (file->direct >= 0) {
-		store_file_close(direct);
+		store_file_close_for(direct, file->whom);
 		return;
 	}
 	file->thrifty = true;
@@ -650,7 +664,7 @@ static void open_elsewhere(struct wmap_store *store, struct loop *loop)
 	thrift->store = wmap_store_get(store);
 	thrift->loop = loop;
 	thrift->work.run = open_it;
-	if (elsewhere_run(&thrift->work, file->server, ELSEWHERE_NOBODY)) {
+	if (elsewhere_run(&thrift->work, file->server, file->whom)) {
 		wmap_store_put(store);
 		mem_free(thrift, sizeof(*thrift));
 	}

@@ -292,6 +292,7 @@ END_TEST
 
 #define DESCRIPTORS 256		      /* that wmapd may have */
 #define HEARD	    (DESCRIPTORS / 8) /* with so much that is not closed */
+#define DIRECT	    20 /* files of two descriptors each are more than that */
 #define SOMEBODY    65534
 #define ANOTHER	    65533
 
@@ -441,6 +442,67 @@ START_TEST(who_closes_in_many_places_leaves_others_threads)
 	ck_assert(few);
 	hears_refusal(one, it);
 	close(one);
+	end();
+}
+END_TEST
+
+static void map_direct(int conn, unsigned i)
+{
+	ck_assert_int_eq(
+		ask(conn,
+		    map_at(AT + PAGES(4) * i, 4, WMAP_SHARED | WMAP_DIRECT),
+		    files[i]),
+		0);
+}
+
+static void say_unmap(int conn, unsigned i)
+{
+	struct wire_request request = REQUEST(MESSAGE_UNMAP,
+					      .address = AT + PAGES(4) * i,
+					      .length = PAGES(4));
+
+	ck_assert_int_eq(say_to(conn, &request, NULL, 0), 0);
+}
+
+static unsigned count_heard(int conn)
+{
+	static struct answer answer;
+	unsigned n = 0;
+
+	for (; !has_no_answer(conn); n++)
+		ck_assert_int_eq(hear(conn, &answer), 0);
+	return n;
+}
+
+/* They were his, and are until they are closed. */
+START_TEST(who_unmaps_what_cannot_be_closed_is_heard_no_further)
+{
+	static struct answer answer;
+	uint64_t token[TOKEN];
+	unsigned heard;
+	int one, uffd;
+
+	limit_descriptors();
+	begin_alone();
+	uffd = uffd_new();
+	ck_assert_int_eq(seteuid(SOMEBODY), 0);
+	one = enter_with(uffd, token);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_ge(one, 0);
+	for (unsigned i = 0; i < DIRECT; i++)
+		map_direct(one, i);
+	all_hear(1ull << FUSE_FLUSH);
+	for (unsigned i = 0; i < DIRECT; i++)
+		say_unmap(one, i);
+	others_go_on();
+	heard = count_heard(one);
+	all_hear(0);
+	ck_assert_uint_gt(heard, 0);
+	ck_assert_uint_lt(heard, DIRECT);
+	for (; heard < DIRECT; heard++)
+		ck_assert_int_eq(hear(one, &answer), 0);
+	close(one);
+	close(uffd);
 	end();
 }
 END_TEST
@@ -659,6 +721,8 @@ int main(void)
 		facts,
 		what_is_closed_where_another_closes_counts_for_who_brought_it);
 	tcase_add_test(facts, who_closes_in_many_places_leaves_others_threads);
+	tcase_add_test(facts,
+		       who_unmaps_what_cannot_be_closed_is_heard_no_further);
 	tcase_add_test(
 		facts,
 		who_hands_over_what_cannot_be_closed_is_heard_no_further);
