@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <libgen.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -136,6 +138,8 @@ static void options_read(int argc, char **argv, struct options *options)
 
 /* ---- The socket ------------------------------------------------------------------ */
 
+#define TRIES 1000 /* one each ms */
+
 static bool default_path(char *path, size_t size)
 {
 	const char *directory = getenv("XDG_RUNTIME_DIR");
@@ -177,18 +181,19 @@ static bool is_leaving(int connected)
 }
 
 /* The address is in use: may it be tried again? A path that nobody listens at any
-   more is in the way. */
+   more is in the way; a name is let go of by itself. */
 static bool make_free(const struct sockaddr_un *address, socklen_t size)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	bool path = address->sun_path[0], free = false;
+	bool free = false;
 
 	if (fd < 0)
 		return false;
 	if (!connect(fd, (const struct sockaddr *)address, size))
 		free = is_leaving(fd) && !usleep(1000);
-	else if (path && errno == ECONNREFUSED)
-		free = !unlink(address->sun_path);
+	else if (errno == ECONNREFUSED)
+		free = !(address->sun_path[0] ? unlink(address->sun_path) :
+						usleep(1000));
 	close(fd);
 	return free;
 }
@@ -196,9 +201,9 @@ static bool make_free(const struct sockaddr_un *address, socklen_t size)
 /* 0 or a negative errno. */
 static int bind_to(int fd, const struct sockaddr_un *address, socklen_t size)
 {
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < TRIES; i++) {
 		if (!bind(fd, (const struct sockaddr *)address, size))
-			return 0;
+			return listen(fd, 4096) ? -errno : 0;
 		if (errno != EADDRINUSE)
 			return -errno;
 		if (!make_free(address, size))
@@ -207,21 +212,42 @@ static int bind_to(int fd, const struct sockaddr_un *address, socklen_t size)
 	return -EADDRINUSE;
 }
 
+/* Who finds a path that nobody listens at does not remove that of another one who
+   has found it, too, or binds it and does not listen yet. Who locks it for long, as
+   anybody may, is not waited for. -1: it cannot be. */
+static int lock_directory_of(const struct sockaddr_un *address)
+{
+	char path[sizeof(address->sun_path) + 1] = "";
+	int fd;
+
+	if (!address->sun_path[0])
+		return -1;
+	memcpy(path, address->sun_path, sizeof(address->sun_path));
+	fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; fd >= 0 && i < TRIES; i++)
+		if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+			usleep(1000);
+		else
+			break;
+	return fd;
+}
+
 static int listen_at(const char *name)
 {
 	struct sockaddr_un address;
 	socklen_t size = address_of(name, &address);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 			0);
-	int error;
+	int error, lock;
 
 	if (!size) {
 		say("%s: too long for a socket's name", name);
 		return -1;
 	}
+	lock = lock_directory_of(&address);
 	error = bind_to(fd, &address, size);
-	if (!error && listen(fd, 4096) != 0)
-		error = -errno;
+	if (lock >= 0)
+		close(lock);
 	if (!error)
 		return fd;
 	say("%s: %s", name,

@@ -26,16 +26,6 @@ client() {
 		WMAP_MAP="$work/*" "$share" "$@"
 }
 
-# byte FILE N: by read(2), of nobody that wmapd knows
-byte() {
-	dd if="$1" bs=1 skip="$2" count=1 2>"$work/dd" | od -An -tu1 |
-		tr -d ' '
-}
-
-byte_is() {
-	test "$(byte "$1" "$2")" = "$3"
-}
-
 # wmapds: the processes that serve $address, and their keepers
 wmapds() {
 	"$wmap" ps --socket "$address" 2>"$work/ps" |

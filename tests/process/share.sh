@@ -20,16 +20,6 @@ pages=4096
 trap '' PIPE # who is told to end may be dead
 ulimit -c 0
 
-# byte N: of the file, read by nobody that wmapd knows
-byte() {
-	env -u LD_PRELOAD -u WMAP_SOCKET dd if="$file" bs=1 skip="$1" count=1 \
-		2>"$work/dd" | od -An -tu1 | tr -d ' '
-}
-
-byte_is() {
-	test "$(byte "$1")" = "$2"
-}
-
 new_file() {
 	rm -f "$file"
 	head -c $((pages * 4096)) /dev/zero | tr '\0' '\7' >"$file"
@@ -89,7 +79,7 @@ truncate -s $((pages * 4096)) "$file"
 expect "truncate(2) elsewhere" \
 	test "$(ask b "load $((pages * 4096 - 1))")" = 0
 for name in a b c d; do end $name; done
-expect "all is in the file" byte_is 5000 42
+expect "all is in the file" byte_is "$file" 5000 42
 
 # ---- Death -----------------------------------------------------------------------
 
@@ -98,15 +88,15 @@ begin a "$share" "$file"
 ask a 'fill 9' >/dev/null
 kill -KILL "${pid_of[a]}"
 end a 2>/dev/null
-expect "killed: its stores are in the file" soon byte_is 70000 9
-expect "... the last, too" soon byte_is $((pages * 4096 - 1)) 9
+expect "killed: its stores are in the file" soon byte_is "$file" 70000 9
+expect "... the last, too" soon byte_is "$file" $((pages * 4096 - 1)) 9
 begin a "$share" "$file"
 begin b "$share" "$file"
 ask a 'store 4 50' >/dev/null
 ask b 'store 5 51' >/dev/null
 ask a abort >/dev/null
 end a 2>/dev/null
-expect "aborted: as well" soon byte_is 4 50
+expect "aborted: as well" soon byte_is "$file" 4 50
 expect "... and the other goes on" test "$(ask b 'load 4')" = 50
 end b
 
@@ -128,7 +118,7 @@ ask a 'store 12 52' >/dev/null
 kill -KILL "${pid_of[a]}"
 end a 2>/dev/null
 expect "killed while such a child lives: stores are in the file" \
-	soon byte_is 12 52
+	soon byte_is "$file" 12 52
 kill -KILL "$kept"
 
 # ---- Other users --------------------------------------------------------------------

@@ -20,15 +20,6 @@ says() {
 	expect "... '$text'" grep -qF -e "$text" "$work/out"
 }
 
-# until COMMAND…: ten seconds at most
-until_true() {
-	for _ in $(seq 500); do
-		"$@" && return
-		sleep 0.02
-	done
-	return 1
-}
-
 says 0 "--ready-fd N" --help
 says 0 "wmapd 0." --version
 says 2 "not an open descriptor" --ready-fd 77
@@ -46,13 +37,12 @@ says 1 "neither a path" --socket "@wmap-test-$$" --metrics 0.0.0.0:80
 "$wmapd" --socket "$work/socket" --ready-fd 7 7> >(cat >"$work/ready") &
 server=$!
 expect "ready: one byte, and the descriptor closed" \
-	until_true grep -qsx 1 "$work/ready"
+	soon grep -qsx 1 "$work/ready"
 expect "... and it listens" test -S "$work/socket"
 says 1 "ddress already in use" --socket "$work/socket"
 LD_PRELOAD=$preload WMAP_SOCKET=$work/socket \
 	"$programs/touch" -w "$work/file" 3
-expect "it serves" until_true cmp -s <(printf w) \
-	<(dd if="$work/file" bs=1 skip=12288 count=1 2>/dev/null)
+expect "it serves" byte_is "$work/file" 12288 119
 kill "$server"
 wait "$server"
 expect "SIGTERM ends it" test $? = 0
@@ -76,13 +66,13 @@ says 1 "no wmapd listens there" --replace --socket "$work/socket"
 "$wmapd" --socket "$work/socket" --metrics "$work/metrics" --ready-fd 7 \
 	7> >(cat >"$work/ready2") &
 server=$!
-until_true grep -qsx 1 "$work/ready2"
+soon grep -qsx 1 "$work/ready2"
 mkfifo "$work/hold"
 LD_PRELOAD=$preload WMAP_SOCKET=$work/socket \
 	"$programs/hold" "$work/file" 4 <"$work/hold" >"$work/held" &
 holder=$!
 exec 8>"$work/hold"
-expect "a client has something mapped" until_true grep -qsx ready "$work/held"
+expect "a client has something mapped" soon grep -qsx ready "$work/held"
 LD_PRELOAD=$preload WMAP_SOCKET=$work/socket "$programs/touch" "$work/file" 3
 before=$(for name in processes faults fills read_bytes; do
 	metric "wmap_${name}_total"
@@ -100,23 +90,16 @@ expect "... with the client of the one before" \
 	grep -qE "^ +$holder hold +1 " "$work/ps"
 was=$(pager)
 kill -9 "$was"
-expect "kill -9: another one is there" until_true another "$was"
+expect "kill -9: another one is there" soon another "$was"
 exec 8>&-
 wait "$holder"
 expect "the client ends well" test $? = 0
-expect "... and what it stored before is in the file" cmp -s <(printf w) \
-	<(dd if="$work/file" bs=1 skip=1 count=1 2>/dev/null)
+expect "... and what it stored before is in the file" byte_is "$work/file" 1 119
 kill "$server"
 wait "$server"
 expect "SIGTERM to the keeper ends all of it" test $? = 0
 
 # ---- What is clean stays so --------------------------------------------------
-
-# byte N: of the file
-byte() {
-	dd if="$work/file" bs=1 skip="$1" count=1 2>"$work/dd" | od -An -tu1 |
-		tr -d ' '
-}
 
 written() {
 	stat -c %Y "$work/file"
@@ -125,7 +108,7 @@ written() {
 address=@wmap-test-clean-$$
 "$wmapd" --socket "$address" --ready-fd 7 7> >(cat >"$work/ready4") &
 server=$!
-until_true grep -qsx 1 "$work/ready4"
+soon grep -qsx 1 "$work/ready4"
 head -c 262144 /dev/zero | tr '\0' '\7' >"$work/file"
 touch -d @1000000000 "$work/file"
 begin a env LD_PRELOAD="$preload" WMAP_SOCKET="$address" \
@@ -140,26 +123,26 @@ expect "a sync has nothing to write" test "$(ask a sync) $(written)" = \
 ask a 'store 8192 42' >/dev/null
 ask a 'store 4096 43' >/dev/null
 ask a sync >/dev/null
-expect "what is stored then is written" test "$(byte 8192)" = 42
+expect "what is stored then is written" test "$(byte "$work/file" 8192)" = 42
 ask a 'store 8193 44' >/dev/null
 was=$(pager)
 timeout 20 "$wmapd" --replace --socket "$address"
 ask a 'store 12288 45' >/dev/null
 expect "what was stored before the next one, too" \
-	test "$(ask a sync) $(byte 8193)" = "0 44"
-expect "... and behind it" test "$(byte 12288)" = 45
+	test "$(ask a sync) $(byte "$work/file" 8193)" = "0 44"
+expect "... and behind it" test "$(byte "$work/file" 12288)" = 45
 was=$(pager)
 ask a 'store 16384 46' >/dev/null
 kill -9 "$was"
 expect "kill -9: nothing that was told before counts" \
-	test "$(ask a sync) $(byte 16384)" = "0 46"
+	test "$(ask a sync) $(byte "$work/file" 16384)" = "0 46"
 end a
 kill "$server"
 wait "$server"
 "$wmapd" --alone --socket "@wmap-test-alone-$$" --ready-fd 7 \
 	7> >(cat >"$work/ready3") &
 server=$!
-until_true grep -qsx 1 "$work/ready3"
+soon grep -qsx 1 "$work/ready3"
 says 1 "no keeper" --replace --socket "@wmap-test-alone-$$"
 kill "$server"
 wait "$server"
@@ -173,11 +156,43 @@ for name in "@wmap-test-next-$$" "$work/next"; do
 			7> >(cat >"$work/ready6") &
 		server=$!
 		expect "wmapd at $name comes after another" \
-			until_true grep -qsx 1 "$work/ready6"
+			soon grep -qsx 1 "$work/ready6"
 		kill -$signal "$server"
 		wait "$server"
 		rm -f "$work/ready6"
 	done
+done
+
+# ... and cannot be connected to in the end, as who does not listen yet.
+"$programs/bind" "@wmap-test-next-$$" 300 >"$work/bound" &
+holder=$!
+soon grep -qsx bound "$work/bound"
+"$wmapd" --alone --socket "@wmap-test-next-$$" --ready-fd 7 \
+	7> >(cat >"$work/ready6") &
+server=$!
+expect "wmapd comes after one that does not listen" \
+	soon grep -qsx 1 "$work/ready6"
+wait "$holder"
+kill "$server"
+wait "$server"
+rm -f "$work/ready6"
+
+# Of two that find a path where nobody listens one listens there, and the other ends.
+for round in 1 2 3 4 5; do
+	"$programs/bind" "$work/stale" 0 >"$work/bound"
+	servers=()
+	for i in 1 2; do
+		"$wmapd" --alone --socket "$work/stale" 2>>"$work/stale.err" &
+		servers+=($!)
+	done
+	wait -n "${servers[@]}"
+	expect "one of two that come at once ends" test $? = 1
+	expect "... and says why" test "$(grep -c "another wmapd listens there" \
+		"$work/stale.err")" = $round
+	"$wmap" ps --socket "$work/stale" >"$work/ps"
+	expect "... the other one serves" grep -q "^wmapd " "$work/ps"
+	kill "${servers[@]}" 2>"$work/err"
+	wait "${servers[@]}"
 done
 
 # ---- What is counted -----------------------------------------------------------------
@@ -192,7 +207,7 @@ garbage() {
 			7> >(cat >"$work/ready5") 2>"$work/err"
 	) &
 	server=$!
-	until_true grep -qsx 1 "$work/ready5"
+	soon grep -qsx 1 "$work/ready5"
 	expect "counts of $1 bytes of garbage are not believed" \
 		grep -q "what was counted before cannot be read" "$work/err"
 	expect "... and nobody minds" grep -q ": no process" \
@@ -214,14 +229,13 @@ garbage 100008
 
 "$programs/activate" "$work/activated" "$wmapd" >"$work/notified" &
 server=$!
-expect "READY=1 is said" until_true grep -q READY=1 "$work/notified"
+expect "READY=1 is said" soon grep -q READY=1 "$work/notified"
 expect "memory is given to be kept" grep -q FDSTORE=1 "$work/notified"
 expect "it listens where it was told" grep -q "at $work/activated: no process" \
 	<("$wmap" ps --socket "$work/activated")
 LD_PRELOAD=$preload WMAP_SOCKET=$work/activated \
 	"$programs/touch" -w "$work/file" 5
-expect "it serves" until_true cmp -s <(printf w) \
-	<(dd if="$work/file" bs=1 skip=20480 count=1 2>/dev/null)
+expect "it serves" byte_is "$work/file" 20480 119
 kill "$server"
 wait "$server"
 expect "SIGTERM ends it" test $? = 0

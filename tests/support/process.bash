@@ -15,7 +15,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 export TMPDIR=$work/tmp
 mkdir "$TMPDIR"
-failures=0
+failures=()
 ulimit -c 0
 
 # What wmap says first when the machine has no userfaultfd.
@@ -27,7 +27,7 @@ fi
 
 failed() {
 	echo "FAILED: $*"
-	failures=$((failures + 1))
+	failures+=("$*")
 }
 
 # expect WHAT COMMAND…: the command succeeds
@@ -42,11 +42,15 @@ expect() {
 	fi
 }
 
-# finish: the last line of each script
+# finish: the last line of each script; what failed again, as a log may show its
+# end only
 finish() {
 	expect "no temporary file is left" test -z "$(ls -A "$TMPDIR")"
-	echo "$failures failed"
-	exit $((failures > 0))
+	for failure in "${failures[@]}"; do
+		echo "failed: $failure"
+	done
+	echo "${#failures[@]} failed"
+	exit $((${#failures[@]} > 0))
 }
 
 # under_wmap OUTPUT COMMAND…: its status; OUTPUT.out, .err, .json
@@ -143,4 +147,15 @@ soon() {
 		sleep 0.05
 	done
 	return 1
+}
+
+# byte FILE N: by read(2), of nobody that wmapd knows
+byte() {
+	env -u LD_PRELOAD -u WMAP_SOCKET dd if="$1" bs=1 skip="$2" count=1 \
+		2>"$work/dd" | od -An -tu1 | tr -d ' '
+}
+
+# byte_is FILE N VALUE
+byte_is() {
+	test "$(byte "$1" "$2")" = "$3"
 }
