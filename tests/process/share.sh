@@ -41,6 +41,7 @@ memory() { # of its memfds, KiB, as the kernel counts them
 # ---- Stores and memory ----------------------------------------------------------
 
 new_file
+"$wmap" ps >/dev/null # who answers has opened what is his
 before=$(descriptors)
 begin a "$share" "$file"
 begin b "$share" "$file"
