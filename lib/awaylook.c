@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What of another process's private memory is there, after a takeover: by its page
- * map, some at a time (swapaway.h)
+ * What another process has touched, and of its private memory what is there, after
+ * a takeover: by its page map, some at a time (swapaway.h)
  */
 #include "budget.h"
 #include "copies.h"
@@ -12,15 +12,17 @@
 #define PAGES_ONCE 512 /* of the page map, at a time */
 #define TIMES	   128 /* at one go */
 
+/* Private memory has its pages in the process alone. */
 static void note_there(struct mapping *mapping, uint64_t index)
 {
 	struct object *object = mapping->object;
 	struct page page = pages_get(&object->pages, index);
 
-	if (page.state != PAGE_ABSENT)
-		return;
-	if (!object_set(object, page, PAGE_CLEAN, 0))
-		mapping_loaded(mapping, pages_get(&object->pages, index));
+	if (page.state == PAGE_ABSENT && object->memfd < 0 &&
+	    !object_set(object, page, PAGE_CLEAN, 0))
+		page = pages_get(&object->pages, index);
+	if (page_is(page, STATES_PRESENT))
+		mapping_loaded(mapping, page);
 }
 
 /* False: that was all. */
@@ -34,10 +36,6 @@ static bool look_on(struct space *space)
 	if (i == space->n)
 		return false;
 	mapping = space->entries[i].mapping;
-	if (mapping->object->memfd >= 0) {
-		away->looked = mapping->end;
-		return true;
-	}
 	address = max_u64(away->looked, mapping->start);
 	n = min_u64((mapping->end - address) >> PAGE_SHIFT, PAGES_ONCE);
 	got = pagemap_read(space->pagemap, address, n, entries);

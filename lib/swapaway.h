@@ -113,7 +113,8 @@ void swapaway_late(struct space *space);
 void swapaway_begin(struct space *space, const struct away_agent *agent);
 void swapaway_end(struct space *space);
 
-/* After a takeover: what of it is in memory, by the page map. */
+/* After a takeover: what of it is in memory, and what else it has touched, by the
+   page map. */
 void swapaway_look(struct space *space);
 
 /* A fork begins, and then its child is there, or will not be. */

@@ -175,6 +175,51 @@ START_TEST(who_replaces_counts_on)
 }
 END_TEST
 
+struct loaded {
+	char *at;
+	size_t pages;
+};
+
+static bool is_loaded(void *of)
+{
+	const struct loaded *loaded = of;
+
+	ck_assert_uint_le(memory_info(loaded->at).loaded, loaded->pages);
+	return memory_info(loaded->at).loaded == loaded->pages;
+}
+
+/* Of a file, shared and private, and of none. Others have touched other pages. */
+static const int kinds[] = { WMAP_SHARED, WMAP_PRIVATE,
+			     WMAP_SHARED | WMAP_ANONYMOUS,
+			     WMAP_PRIVATE | WMAP_ANONYMOUS };
+#define KINDS (int)COUNT(kinds)
+
+START_TEST(what_is_loaded_is_known_again)
+{
+	int kind = kinds[_i % KINDS];
+	int fd = kind & WMAP_ANONYMOUS ? -1 : file_with(SEED, LARGE);
+	struct loaded loaded;
+	char *other;
+
+	wmapd_start();
+	loaded.at = memory_map(LARGE, READ_WRITE, kind, fd, 0);
+	other = memory_map(LARGE, READ_WRITE, kind, fd, 0);
+	ck_assert_int_eq(wmap_advise(loaded.at, LARGE, WMAP_ADVICE_RANDOM), 0);
+	for (size_t i = 0; i < 100; i++) {
+		memory_load(loaded.at + PAGES(3 * i), 1);
+		memory_load(other + PAGES(3 * i + 1), 1);
+		if (i % 3)
+			memory_store(loaded.at + PAGES(3 * i), 1, 's');
+	}
+	loaded.pages = memory_info(loaded.at).loaded;
+	ck_assert_uint_ge(loaded.pages, 100);
+	ways[_i / KINDS]();
+	ck_assert(process_wait(is_loaded, &loaded, 10));
+	memory_load(loaded.at + PAGES(1000), 1);
+	ck_assert_uint_eq(memory_info(loaded.at).loaded, loaded.pages + 1);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *facts = facts_case("successor", 60);
@@ -187,5 +232,7 @@ int main(void)
 	tcase_add_test(facts, what_a_thread_has_pinned_stays);
 	tcase_add_test(facts, pins_are_so_many_at_most);
 	tcase_add_test(facts, who_replaces_counts_on);
+	tcase_add_loop_test(facts, what_is_loaded_is_known_again, 0,
+			    WAYS * KINDS);
 	return facts_run(facts);
 }
