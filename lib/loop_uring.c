@@ -26,6 +26,10 @@
  *   cancelling -> leaving        cancel_event(): tried too early, again
  *   unarmed, cancelling -> gone  uring_unwatch(), settle()
  *
+ * A transfer that one of the kernel's threads may do holds its file on, for a
+ * moment after its completion. Where the file may be open for writing it has ended
+ * when the NOP has that is linked to it: that is begun when it has let go of all.
+ *
  * ENTRIES wait for submission at a time: who finds no room submits, in a system
  * call of its own, which happens when hundreds come and go in one turn. The
  * completion queue may overflow; the kernel keeps the rest in a list (NODROP)
@@ -41,9 +45,10 @@
 #define BATCH	  64
 
 /* In an entry's user_data, beside the address: it is a watch's poll, or the
-   cancelling of one. */
+   cancelling of one. Neither: a transfer's end. */
 #define IS_WATCH  ((uintptr_t)1)
 #define IS_CANCEL ((uintptr_t)2)
+#define IS_RESULT ((uintptr_t)4) /* a transfer's, whose end a NOP tells */
 
 /* Errors that pass: the caller comes again, and what was not submitted with it. */
 static bool passes(int err)
@@ -63,16 +68,19 @@ static void check(int err)
 
 /* ---- Submissions --------------------------------------------------------- */
 
-/* NULL: the kernel takes no more just now. */
+/* Is there room for @n entries, to be submitted together? False: the kernel takes no
+   more just now. */
+static bool have_room(struct loop *loop, unsigned n)
+{
+	if (io_uring_sq_space_left(&loop->ring) < n)
+		check(io_uring_submit(&loop->ring));
+	return io_uring_sq_space_left(&loop->ring) >= n;
+}
+
+/* NULL: likewise. */
 static struct io_uring_sqe *get_sqe(struct loop *loop)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
-
-	if (!sqe) {
-		check(io_uring_submit(&loop->ring));
-		sqe = io_uring_get_sqe(&loop->ring);
-	}
-	return sqe;
+	return have_room(loop, 1) ? io_uring_get_sqe(&loop->ring) : NULL;
 }
 
 static void arm(struct watch *watch, struct io_uring_sqe *sqe)
@@ -128,13 +136,32 @@ static void prepare(struct transfer *transfer, struct io_uring_sqe *sqe)
 	io_uring_sqe_set_data64(sqe, (uintptr_t)transfer);
 }
 
+/* Reads are done on the spot, or by the file system. */
+static bool may_linger(const struct transfer *transfer)
+{
+	return transfer->operation != TRANSFER_READ || transfer->patient;
+}
+
+static void link_end(struct transfer *transfer, struct io_uring_sqe *sqe,
+		     struct io_uring_sqe *end)
+{
+	sqe->flags |= IOSQE_IO_HARDLINK;
+	io_uring_sqe_set_data64(sqe, (uintptr_t)transfer | IS_RESULT);
+	io_uring_prep_nop(end);
+	io_uring_sqe_set_data64(end, (uintptr_t)transfer);
+}
+
 static void submit_transfers(struct loop *loop)
 {
-	struct io_uring_sqe *sqe;
-
 	while (loop_has_transfer(loop) && loop->in_flight < TRANSFERS &&
-	       (sqe = get_sqe(loop)))
-		prepare(loop_next_transfer(loop), sqe);
+	       have_room(loop, 2)) {
+		struct transfer *transfer = loop_next_transfer(loop);
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+
+		prepare(transfer, sqe);
+		if (may_linger(transfer))
+			link_end(transfer, sqe, io_uring_get_sqe(&loop->ring));
+	}
 }
 
 /* False: something is left that no completion will remind us of. */
@@ -249,7 +276,8 @@ static void watch_event(struct loop *loop, struct watch *watch,
 static void transfer_event(struct loop *loop, struct transfer *transfer,
 			   const struct io_uring_cqe *cqe)
 {
-	transfer->result = cqe->res;
+	if (!may_linger(transfer))
+		transfer->result = cqe->res;
 	loop_transfer_ended(loop, transfer);
 }
 
@@ -262,6 +290,8 @@ static void event(struct loop *loop, const struct io_uring_cqe *cqe)
 	else if (data & IS_CANCEL)
 		cancel_event(loop, (struct watch *)(data & ~IS_CANCEL),
 			     cqe->res);
+	else if (data & IS_RESULT)
+		((struct transfer *)(data & ~IS_RESULT))->result = cqe->res;
 	else
 		transfer_event(loop, (struct transfer *)data, cqe);
 }

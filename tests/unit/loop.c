@@ -517,6 +517,34 @@ START_TEST(a_transfer_that_fails_says_why)
 }
 END_TEST
 
+#define TRIES 2000 /* a thread of the kernel's is held up in few of them */
+
+/* A read lease is for files that nobody has open for writing. */
+static bool is_open_for_writing(int reader)
+{
+	return fcntl(reader, F_SETLEASE, F_RDLCK) && errno == EAGAIN;
+}
+
+START_TEST(a_write_that_has_ended_holds_no_file)
+{
+	unsigned held = 0;
+	char byte = 'w';
+
+	loop = loop_open(_i);
+	for (unsigned i = 0; i < TRIES; i++) {
+		int fd = file_empty();
+		int reader = file_reopen(fd, O_RDONLY);
+
+		ck_assert_int_eq(moved(TRANSFER_WRITE, fd, &byte, 1, 0), 1);
+		close(fd);
+		held += is_open_for_writing(reader);
+		close(reader);
+	}
+	ck_assert_uint_eq(held, 0);
+	loop_destroy(loop);
+}
+END_TEST
+
 #define MANY 1000 /* more than a ring takes at a time */
 
 START_TEST(a_thousand_transfers_at_once_all_end)
@@ -679,6 +707,7 @@ int main(void)
 		a_read_brings_what_is_there,
 		a_write_lands_where_it_should,
 		a_transfer_that_fails_says_why,
+		a_write_that_has_ended_holds_no_file,
 		a_thousand_transfers_at_once_all_end,
 		posts_without_end_starve_nobody,
 		a_loop_gives_back_all_it_held,
