@@ -41,7 +41,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -356,11 +356,14 @@ void keeper_end(struct keeper *keeper)
 
 /* ---- Waiting for the end ------------------------------------------------ */
 
-static bool is_socket(int fd)
+/* A client's; files are kept in sockets of another type (lib/box.h). */
+static bool is_connection(int fd)
 {
-	struct stat st;
+	socklen_t size = sizeof(int);
+	int type;
 
-	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+	       type == SOCK_SEQPACKET;
 }
 
 /* The connections that are kept; *@fds is malloc'd. */
@@ -371,7 +374,7 @@ static nfds_t connections(const struct keeper *keeper, struct pollfd **fds)
 
 	*fds = calloc(keeper->kept.n, sizeof(**fds));
 	for (i = 1; *fds && i < keeper->kept.n; i++)
-		if (is_socket(keeper->kept.fds[i].fd))
+		if (is_connection(keeper->kept.fds[i].fd))
 			(*fds)[n++].fd = keeper->kept.fds[i].fd;
 	return n;
 }

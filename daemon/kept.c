@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "box.h"
 #include "elsewhere.h"
 #include "kept.h"
 
@@ -81,7 +82,10 @@ void kept_remove_at(struct kept *kept, size_t i)
 
 	kept->names -= strlen(gone->name) + 1;
 	free(gone->name);
-	elsewhere_close(gone->fd, ELSEWHERE_NOBODY);
+	if (box_is_empty(gone->fd))
+		close(gone->fd);
+	else
+		elsewhere_close(gone->fd, ELSEWHERE_NOBODY);
 	kept->n--;
 	memmove(gone, gone + 1, (kept->n - i) * sizeof(*gone));
 }

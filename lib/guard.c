@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "box.h"
 #include "client.h"
 #include "growth.h"
 #include "guard.h"
@@ -64,7 +65,7 @@ static pthread_key_t main_key;
 /* An object, as it was given. */
 struct kept {
 	uint64_t id;
-	int memfd, file; /* file: or -1 */
+	int memfd, file; /* file: or the box that it is in, or -1 */
 	bool writes;	 /* the file is open for writing */
 	unsigned turn;	 /* told of since wmapd last was another */
 };
@@ -523,9 +524,12 @@ static int hand(int fd, const struct kept *kept)
 		.kind = WIRE_HAND,
 		.args = { kept->id, kept->writes },
 	};
-	int fds[2] = { kept->memfd, kept->file };
+	int file = kept->file < 0 ? -1 : box_file(kept->file), error;
+	int fds[2] = { kept->memfd, file < 0 ? kept->file : file };
 
-	return ask_for(fd, &request, fds, kept->file >= 0 ? 2 : 1);
+	error = ask_for(fd, &request, fds, kept->file >= 0 ? 2 : 1);
+	close_fd(&file);
+	return error;
 }
 
 static int come(int fd)

@@ -22,6 +22,7 @@
  *   pages, hashes    the sparse tables of page states, of hashes; histogram
  *   loop             posts from any thread, timers, watches, transfers
  *   elsewhere        what may wait for the server of a file
+ *   box              a file in others' hands, until it is taken out
  *   io, store/       one transfer of a store, with its deadline; the stores
  *   object           the bytes in memory (a memfd) and the state of each page
  *   space            mappings by address, the uffd, what is done to their pages

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "box.h"
 #include "ledger.h"
 #include "mem.h"
 #include "space.h"
@@ -22,6 +23,8 @@
 /* Records of errors, of an object and of all. */
 #define ERRORS_OF_ONE 4096
 #define ERRORS_OF_ALL (SLOTS / 4)
+
+#define BOXES_MAX 128 /* few enough for other programs (box.h) */
 
 /* Of the mirror: who has it cannot change it, nor take memory away. */
 #define SEALS (F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -46,6 +49,7 @@ struct ledger {
 	int (*release)(const char *name);
 	uint64_t serial, ids;
 	uint32_t n_errors; /* records of them */
+	uint32_t n_boxes;  /* objects that have one */
 	uint32_t *freed;   /* a stack */
 	size_t n_freed;
 	uint8_t live[SLOTS / PER_PAGE]; /* records of each page */
@@ -383,6 +387,30 @@ int ledger_object(struct ledger *ledger, struct object *object)
 	return 0;
 }
 
+void ledger_box(struct object *object, int box)
+{
+	object->box = box;
+	object->ledger->n_boxes++;
+}
+
+static void give_box(struct object *object, int fd)
+{
+	int box = object->ledger->n_boxes < BOXES_MAX ? box_create(fd) : -1;
+
+	if (box >= 0)
+		ledger_box(object, box);
+}
+
+static void take_box(struct object *object)
+{
+	if (object->box < 0)
+		return;
+	box_empty(object->box);
+	sys_call(SYS_close, object->box);
+	object->box = -1;
+	object->ledger->n_boxes--;
+}
+
 int ledger_file(struct object *object, int fd)
 {
 	struct ledger *ledger = object->ledger;
@@ -390,7 +418,11 @@ int ledger_file(struct object *object, int fd)
 
 	if (!ledger)
 		return 0;
-	keep_part(ledger, 'f', object->id, ++object->opened, fd);
+	assert(object->box < 0);
+	if (object->store->writable)
+		give_box(object, fd);
+	keep_part(ledger, 'f', object->id, ++object->opened,
+		  object->box < 0 ? fd : object->box);
 	if (before)
 		release_part(ledger, 'f', object->id, before);
 	return 0;
@@ -516,6 +548,7 @@ void ledger_object_gone(struct object *object)
 		return;
 	errors_gone(object);
 	ledger_drop(ledger, object->slot);
+	take_box(object);
 	release(ledger, 'm', object->id);
 	if (object->opened)
 		release_part(ledger, 'f', object->id, object->opened);

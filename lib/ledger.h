@@ -8,6 +8,7 @@
  *
  *   m7      the memfd of object 7         u3      the uffd of space 3
  *   f7.2    its file, as opened second    c3.5    its fifth connection
+ *           (or the box that it is in)
  *   slots   what is in swap (slots.h)     swap    the file that it is in
  *
  * Page states are in nobody's hands (unless its pager is replaced: takeover.c), but for those in ERROR, of which the memfd
@@ -129,10 +130,14 @@ const struct record *ledger_next(struct ledger *ledger, uint32_t *slot);
 /* A predecessor's that is of no use. */
 void ledger_drop(struct ledger *ledger, uint32_t slot);
 
-/* An object is there, its file was opened anew, it goes. */
+/* An object is there, its file was opened anew, it goes: what it wrote to is in
+   nobody's hands then, but for the store's own. */
 int ledger_object(struct ledger *ledger, struct object *object);
 int ledger_file(struct object *object, int fd);
 void ledger_object_gone(struct object *object);
+
+/* The file is in this box of a predecessor's, which the object takes over. */
+void ledger_box(struct object *object, int box);
 
 /* Swap is there; pages of an object may be in it from now on. */
 int ledger_swap(struct ledger *ledger, int slots, int file);

@@ -67,6 +67,7 @@ static int create(struct wmap_store *store, int memfd, struct object **result)
 	pages_init(&object->errors);
 	object->references = 1;
 	object->memfd = memfd;
+	object->box = -1;
 	object->store = store ? wmap_store_get(store) : NULL;
 	object->length = length > 0 ? (uint64_t)length : 0;
 	*result = object;

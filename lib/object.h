@@ -92,6 +92,7 @@ struct object {
 	uint64_t write_errors;	  /* writes that failed */
 	struct ledger *ledger;	  /* that it is recorded in, or NULL */
 	uint64_t id, opened; /* its number there; times its file was opened */
+	int box; /* its file's, if it is written to (box.h), or -1 */
 	uint32_t slot;
 };
 

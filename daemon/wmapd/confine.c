@@ -132,6 +132,9 @@ static int allow_some(scmp_filter_ctx filter)
 		error = allow(filter, SCMP_SYS(socket),
 			      SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 	if (!error)
+		error = allow(filter, SCMP_SYS(socketpair),
+			      SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
+	if (!error)
 		error = allow(filter, SCMP_SYS(prctl),
 			      SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
 	/* What stdio asks of a terminal; UFFDIO_*, whose type is 0xAA */

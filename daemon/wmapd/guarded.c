@@ -57,8 +57,9 @@ static int open_to_read(int fd)
 }
 
 /* The object's file, with the rights of the session, or, where opening it anew may
-   wait for its server, with ours: who has the guard is our own user. -1: it has
-   none, or it cannot be opened for reading alone. */
+   wait for its server, with ours: who has the guard is our own user. If it is for
+   writing, the object's box with it. -1: it has none, or it cannot be opened for
+   reading alone. */
 static int file_for(const struct item *item)
 {
 	const struct wmap_store *store = item->object->store;
@@ -66,9 +67,10 @@ static int file_for(const struct item *item)
 
 	if (fd < 0)
 		return -1;
-	if (item->writes || !store->writable || store_file_is_patient(store))
-		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return open_to_read(fd);
+	if (!item->writes && store->writable && !store_file_is_patient(store))
+		return open_to_read(fd);
+	return item->object->box < 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) :
+				       item->object->box;
 }
 
 static int say_to(struct session *session, unsigned flag, uint64_t id,
@@ -90,7 +92,8 @@ static int give(struct session *session, const struct item *item)
 	int error = say_to(session, WIRE_KEEP, item->id, item->writes, fds,
 			   1 + (fds[1] >= 0));
 
-	store_file_close_for(fds[1], session->uid);
+	if (fds[1] != item->object->box)
+		store_file_close_for(fds[1], session->uid);
 	return error;
 }
 

@@ -31,6 +31,7 @@
 
 #include "../notify.h"
 #include "books.h"
+#include "box.h"
 #include "ledger.h"
 #include "mem.h"
 #include "pin.h"
@@ -100,6 +101,8 @@ static int find_part(struct list *taken, char kind, uint64_t id, uint64_t *n)
 static void let_go(struct list *taken)
 {
 	list_for_each(one, taken, struct taken, link) {
+		if (*one->name == 'f')
+			box_empty(one->fd);
 		notify_remove(one->name);
 		store_file_close(one->fd);
 		list_del(&one->link);
@@ -182,14 +185,53 @@ static bool was_stored_to(const struct all *all, uint64_t id)
 	return false;
 }
 
-static int open_store(int fd, struct wmap_store **store)
+static void close_box(int *box)
 {
-	bool writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
-	int error = store_file_create(fd, -1, writable, NULL, store);
+	if (*box >= 0)
+		close(*box);
+	*box = -1;
+}
 
-	if (error)
+/* Takes @fd over: it is in *@box, or that is -1 and nothing is in a box. */
+static int take_file(int fd, int *box)
+{
+	int file = box_file(fd);
+
+	*box = -1;
+	if (file == -ENOTSOCK)
+		return fd;
+	if (file >= 0)
+		*box = fd;
+	else
 		store_file_close(fd);
+	return file;
+}
+
+/* Likewise. */
+static int open_store(int fd, struct wmap_store **store, int *box)
+{
+	int file = take_file(fd, box), error;
+	bool writable;
+
+	if (file < 0)
+		return file;
+	writable = (fcntl(file, F_GETFL) & O_ACCMODE) == O_RDWR;
+	error = store_file_create(file, -1, writable, NULL, store);
+	if (error) {
+		store_file_close(file);
+		close_box(box);
+	}
 	return error;
+}
+
+/* As the keeper has it from now on: in a box, if it is written to. */
+static void keep_file(struct object *object, uint64_t opened, int box)
+{
+	object->opened = opened;
+	if (box >= 0)
+		ledger_box(object, box);
+	else if (object->store && object->store->writable)
+		ledger_file(object, store_file_descriptor(object->store));
 }
 
 /* Who was replaced has told, at its end, which of what may have been stored to was
@@ -247,17 +289,18 @@ static int adopt_object(struct all *all, const struct record *record,
 			struct object **result)
 {
 	struct list *taken = all->taken;
-	int memfd = find_by_id(taken, 'm', record->id), file, error = 0;
+	int memfd = find_by_id(taken, 'm', record->id), file, box = -1;
 	struct wmap_store *store = NULL, *swap = NULL;
 	struct object *object;
 	uint64_t opened;
+	int error = 0;
 	bool dirty;
 
 	if (memfd < 0)
 		return -ENOENT;
 	file = find_part(taken, 'f', record->id, &opened);
 	if (file >= 0)
-		error = open_store(file, &store);
+		error = open_store(file, &store, &box);
 	else if (record->bits & RECORD_SWAPPED)
 		error = swapout_adopt_object(all->server->pager, record->id,
 					     &swap);
@@ -270,13 +313,15 @@ static int adopt_object(struct all *all, const struct record *record,
 	error = adopt_memory(store, swap, memfd, dirty, &object);
 	wmap_store_put(store); /* the object has it, if there is one */
 	wmap_store_put(swap);
-	if (error)
+	if (error) {
+		close_box(&box);
 		return error;
+	}
 	error = take_states(all, object, record->id);
 	object->ledger = all->server->ledger;
 	object->slot = record->slot;
 	object->id = record->id;
-	object->opened = opened;
+	keep_file(object, opened, box);
 	if (record->of_object.ino)
 		books_file_known(all->server->pager, object,
 				 record->of_object.dev, record->of_object.ino);
