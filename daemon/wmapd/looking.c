@@ -8,6 +8,9 @@
  *
  *   looking_at ──► check, by a thread ──► done ──► the request goes on
  *        └────── nobody can be waited for: at once ─────┘
+ *   A user's threads that are about to end and those that are stuck look the same:
+ *   where he has no more it is tried again for a second, then EAGAIN.
+ *
  *   looking_forget: the client has hung up; what comes of it is closed
  */
 #include <errno.h>
@@ -135,14 +138,38 @@ static void work(struct elsewhere *work)
 	loop_post(look->loop, &work->post);
 }
 
+#define TIMES 10 /* after 1 ms, 2 ms, … */
+
+/* From here on it is the thread's, or the timer's. */
+static void try(struct look *look)
+{
+	int error = elsewhere_run(&look->work, look->server, look->whom);
+
+	if (error == -EAGAIN && look->times < TIMES) {
+		loop_timer_start(look->loop, &look->again,
+				 time_now() + (1000000ull << look->times++));
+	} else if (error) {
+		look->error = error;
+		end(look);
+	}
+}
+
+static void again(struct timer *timer)
+{
+	struct look *look = container_of(timer, struct look, again);
+
+	if (look->conn)
+		try(look);
+	else
+		end(look);
+}
+
 void looking_at(struct conn *conn, int fd, int (*check)(struct look *look),
 		bool wants_direct,
 		void (*done)(struct conn *conn, const struct look *look))
 {
-	uint64_t server = elsewhere_server(fd);
 	struct look *look = mem_alloc(sizeof(*look));
 	struct look none = { .fd = -1, .direct = -1, .error = -ENOMEM };
-	int error;
 
 	if (!look) {
 		elsewhere_close(fd, conn->uid);
@@ -156,14 +183,16 @@ void looking_at(struct conn *conn, int fd, int (*check)(struct look *look),
 	look->fd = fd;
 	look->direct = -1;
 	look->whom = conn->uid;
+	look->server = elsewhere_server(fd);
 	look->wants_direct = wants_direct;
 	look->work.run = work;
+	timer_init(&look->again, again);
 	conn->look = look;
-	error = server ? elsewhere_run(&look->work, server, conn->uid) :
-			 check(look);
-	if (server && !error)
-		return; /* from here on it is the thread's */
-	look->error = error;
+	if (look->server) {
+		try(look);
+		return;
+	}
+	look->error = check(look);
 	end(look);
 }
 

@@ -317,6 +317,9 @@ struct look {
 	int (*check)(struct look *look);
 	void (*done)(struct conn *conn, const struct look *look);
 	uid_t whom;
+	uint64_t server;
+	struct timer again; /* no thread was free, */
+	unsigned times;	    /* so often */
 	int error;
 	int fd;		   /* looked at; *@done takes it over, if no error */
 	bool wants_direct; /* looking_for_file: with O_DIRECT, too */

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -169,8 +170,9 @@ static void all_unmap(void)
 
 /* ---- The facts ------------------------------------------------------------------ */
 
-/* So many have a thread; the others are told at once. */
-#define THREADS 32
+/* So many have a thread; the others are told when they have waited for one. */
+#define THREADS	 32
+#define PATIENCE 500000000 /* ns, at least */
 
 static void count_answers(unsigned n, unsigned answers[2])
 {
@@ -185,14 +187,29 @@ static void count_answers(unsigned n, unsigned answers[2])
 	}
 }
 
+static bool so_many_are_answered(void *n)
+{
+	unsigned answered = 0;
+
+	for (unsigned i = 0; i < SYSTEMS; i++)
+		answered += poll(&(struct pollfd){ .fd = conns[i],
+						   .events = POLLIN },
+				 1, 0);
+	return answered >= *(unsigned *)n;
+}
+
 START_TEST(who_maps_what_does_not_answer_waits_alone)
 {
-	unsigned n = THREADS, answers[2] = { 0 };
+	unsigned n = THREADS, others = SYSTEMS - THREADS, answers[2] = { 0 };
+	uint64_t asked;
 
 	begin();
 	all_hear(DEAF_TO_ALL);
+	asked = time_now();
 	map_first(SYSTEMS);
 	ck_assert(process_wait(so_many_are_asked, &n, 20));
+	ck_assert(process_wait(so_many_are_answered, &others, 20));
+	ck_assert_uint_gt(time_now() - asked, PATIENCE);
 	others_go_on();
 	all_hear(0);
 	count_answers(SYSTEMS, answers);
