@@ -17,7 +17,8 @@
  *                          on, and calls are -ENOTCONN; or WMAP_ORPHAN=sigbus
  *   ORPHANED               and stays so: WMAP_ORPHAN=freeze
  *   any      -> NONE       guard_stop(), guard_child()
- *   STARTING -> NONE       it may not have any of that (another user's process)
+ *   STARTING -> NONE       it may not have any of that (another user's process, or
+ *                          one that has become another user's)
  *
  * It is also wmapd's agent: it does in this process what wmapd asks (HIDE, GROW,
  * LEAVE, TAKE), and can only be done here (daemon/wmapd/agent.c, growth.h,

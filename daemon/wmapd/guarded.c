@@ -285,7 +285,7 @@ static void answer(struct conn *conn, int result, const int *fds,
 
 /*
  * Only one's own user's: with a guard come descriptors of files and memory that
- * another user has no right to.
+ * another user has no right to, nor who has become one.
  */
 void guarded_by(struct conn *conn)
 {
@@ -294,7 +294,8 @@ void guarded_by(struct conn *conn)
 	int fds[3] = { ledger_mirror(conn->server->ledger), -1,
 		       session->space->uffd };
 
-	if (session->space->foreign || fds[0] < 0 || fds[2] < 0) {
+	if (session->space->foreign || conn->estranged || fds[0] < 0 ||
+	    fds[2] < 0) {
 		answer(conn, session->embryo ? -EAGAIN : -EPERM, NULL, 0);
 		return;
 	}

@@ -440,13 +440,14 @@ static void adopt(struct conn *conn, const struct wire_request *request,
 /* Whose ATTACH, which was sent before, is not read yet is attached first. */
 static struct session *find_attached(struct conn *conn, const uint64_t *token)
 {
-	struct session *session = session_find(conn->server, conn->uid, token);
+	struct session *session = session_find(conn->server, token);
 
-	if (!session || !session->embryo)
-		return session;
-	list_for_each(one, &session->conns, struct conn, link)
-		conn_hear_last(one);
-	return session_find(conn->server, conn->uid, token);
+	if (session && session->embryo) {
+		list_for_each(one, &session->conns, struct conn, link)
+			conn_hear_last(one);
+		session = session_find(conn->server, token);
+	}
+	return session && session_admits(session, conn) ? session : NULL;
 }
 
 static void join(struct conn *conn, const struct wire_request *request,
@@ -669,8 +670,10 @@ static void do_fork(struct conn *conn, int fd, const uint64_t *token,
 		conn_drop(conn, &fd, 1);
 	else
 		error = fork_session(conn->session, fd, token, &child);
-	if (!error && child)
+	if (!error && child) {
+		child->estranged = conn->estranged;
 		conn_ask(child, &first);
+	}
 	answer(conn, error);
 }
 
@@ -678,7 +681,8 @@ static void do_fork(struct conn *conn, int fd, const uint64_t *token,
 
 static void make_room_for_another(struct conn *conn)
 {
-	bool may = conn->uid == geteuid() || conn->uid == 0;
+	bool may = !conn->estranged &&
+		   (conn->uid == geteuid() || conn->uid == 0);
 	int error = may ? 0 : -EPERM;
 
 	if (!error && !notify_is_heard())

@@ -8,6 +8,13 @@
  * daemon closes all that it finds, is served on as long as its memory is there:
  * without a pager what is missing there would be zeros. Its mappings are then
  * unmapped as by a call: what was stored reaches the files first.
+ *
+ * Who joins it knows its token and is of its user, or is its very process, which may
+ * have become another user (setuid) since it entered. The token alone does not do: a
+ * child that gives up its privilege has its parent's memory, and the parent's token
+ * there. But an embryo's process is not known yet, nor its token to others.
+ * Its user, who pays, never changes; and who joins as another is given nothing that
+ * only that user may have (conn.estranged).
  */
 #include <string.h>
 #include <sys/random.h>
@@ -376,6 +383,8 @@ int session_take(struct session *session, struct conn *conn)
 	conn->server->n_strangers--;
 	list_add(&session->conns, &conn->link);
 	conn->session = session;
+	conn->estranged = conn->uid != session->uid;
+	conn->uid = session->uid;
 	session->n_conns++;
 	if (!conn->number) { /* no predecessor's */
 		conn->number = ++session->conns_ever;
@@ -386,14 +395,19 @@ int session_take(struct session *session, struct conn *conn)
 	return 0;
 }
 
-struct session *session_find(struct server *server, uid_t uid,
-			     const uint64_t token[2])
+struct session *session_find(struct server *server, const uint64_t token[2])
 {
 	list_for_each(session, &server->sessions, struct session, link)
-		if (session->uid == uid && !session->ending &&
+		if (!session->ending &&
 		    !memcmp(session->token, token, sizeof(session->token)))
 			return session;
 	return NULL;
+}
+
+bool session_admits(const struct session *session, const struct conn *conn)
+{
+	return session->embryo || conn->uid == session->uid ||
+	       (conn->pid && conn->pid == session->pid);
 }
 
 struct session *session_of_space(struct server *server, uint64_t id)

@@ -342,6 +342,16 @@ static struct object *object_of(const struct all *all, uint64_t id)
 
 /* ---- Spaces and connections -------------------------------------------------------- */
 
+/* Nobody, where that cannot be had: then it is estranged. */
+static uid_t who_connected(int fd)
+{
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t size = sizeof(peer);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	return peer.uid;
+}
+
 static void adopt_conns(struct all *all, struct session *session)
 {
 	uint64_t number;
@@ -351,8 +361,8 @@ static void adopt_conns(struct all *all, struct session *session)
 	       0) {
 		struct conn *conn;
 
-		if (conn_create(all->server, fd, session->uid, session->pid,
-				&conn))
+		if (conn_create(all->server, fd, who_connected(fd),
+				session->pid, &conn))
 			continue;
 		conn->number = number;
 		conn->adopted = true;

@@ -90,7 +90,8 @@ static void describe(const struct session *session, struct wire_space *told)
 
 static bool may_see(const struct conn *conn, const struct session *session)
 {
-	return conn->uid == 0 || conn->uid == session->uid;
+	return !conn->estranged &&
+	       (conn->uid == 0 || conn->uid == session->uid);
 }
 
 static bool is_asked_for(const struct conn *conn, const struct session *session)

@@ -138,8 +138,9 @@ struct conn {
 	struct session *session; /* or NULL */
 	struct session *asking;	 /* of the message under way */
 	struct watch watch;
-	uid_t uid; /* who connected */
+	uid_t uid; /* who connected; of a session's, who pays for it */
 	pid_t pid;
+	bool estranged;	 /* by then its process was another user's */
 	bool busy;	 /* a request is under way */
 	bool closed;	 /* nobody hears the answer */
 	bool gone;	 /* by the loop, too */
@@ -212,8 +213,9 @@ void session_leave(struct conn *conn);
 /* That may be so. */
 void session_left(struct session *session);
 
-struct session *session_find(struct server *server, uid_t uid,
-			     const uint64_t token[2]);
+/* By its token; may @conn, whose token that is, join it? */
+struct session *session_find(struct server *server, const uint64_t token[2]);
+bool session_admits(const struct session *session, const struct conn *conn);
 
 /* By the number of its space; NULL: it is not there. */
 struct session *session_of_space(struct server *server, uint64_t id);

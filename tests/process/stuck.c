@@ -435,6 +435,54 @@ START_TEST(what_is_closed_where_another_closes_counts_for_who_brought_it)
 }
 END_TEST
 
+/* Into a process that was another user's when it entered, and is still. */
+static int join_as(uid_t user, uid_t entered, int *conn)
+{
+	struct wire_request join = REQUEST(WIRE_JOIN);
+	int uffd = uffd_new(), fd;
+
+	ck_assert_int_eq(seteuid(entered), 0);
+	*conn = enter_with(uffd, join.args);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_ge(*conn, 0);
+	close(uffd);
+	fd = dial_as(user);
+	ck_assert_int_eq(ask(fd, join, -1), 0);
+	return fd;
+}
+
+START_TEST(what_is_closed_counts_for_whose_process_it_is)
+{
+	static const struct refused again = { { .kind = WIRE_HELLO },
+					      1,
+					      -EPROTO };
+	const struct refused *it = &refused[0];
+	int conn, joined, one, other;
+	bool silent;
+
+	limit_descriptors();
+	begin_alone();
+	joined = join_as(ANOTHER, SOMEBODY, &conn);
+	one = dial_as(SOMEBODY);
+	other = dial_as(ANOTHER);
+	all_hear(1ull << FUSE_FLUSH);
+	for (unsigned i = 0; i <= HEARD; i++)
+		be_refused(joined, &again, 0);
+	say_refused(one, it, 0);
+	others_go_on();
+	be_refused(other, it, 0);
+	silent = has_no_answer(one);
+	all_hear(0);
+	ck_assert(silent);
+	hears_refusal(one, it);
+	close(conn);
+	close(joined);
+	close(one);
+	close(other);
+	end();
+}
+END_TEST
+
 /* More of them than he has threads for: what waits for one counts, too. */
 START_TEST(who_closes_in_many_places_leaves_others_threads)
 {
@@ -737,6 +785,7 @@ int main(void)
 	tcase_add_test(
 		facts,
 		what_is_closed_where_another_closes_counts_for_who_brought_it);
+	tcase_add_test(facts, what_is_closed_counts_for_whose_process_it_is);
 	tcase_add_test(facts, who_closes_in_many_places_leaves_others_threads);
 	tcase_add_test(facts,
 		       who_unmaps_what_cannot_be_closed_is_heard_no_further);

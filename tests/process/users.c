@@ -5,7 +5,8 @@
  * Root's process has a file mapped for writing that everybody may read. Nobody's
  * asks for all that there is, with numbers of its own choice, and tries to change
  * whatever it is given. It must not change a byte of root's, map what it cannot
- * open, come into root's process, or use up what root needs.
+ * open, come into root's process, or use up what root needs. Nor must who was root
+ * and has become nobody: it is served on, as root's, and has no more of root's.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -15,10 +16,11 @@
 
 #include "pager.h"
 #include "raw.h"
+#include "support.h"
 
-#define NOBODY 65534
-#define PAGES  4
-#define AT     ((uint64_t)1 << 40)
+#define NOBODY	65534
+#define N_PAGES 4
+#define AT	((uint64_t)1 << 40)
 
 static char directory[64] = "/tmp/wmap-users-XXXXXX";
 static char *memory; /* root's mapping */
@@ -102,7 +104,7 @@ static int ask_for(int fd, struct wire_request request, int with,
 /* All that there is to be said of a mapping; how often it was granted. */
 static unsigned say_all_of(int fd, uint64_t at)
 {
-	const uint64_t range = PAGES * PAGE;
+	const uint64_t range = N_PAGES * PAGE;
 	unsigned granted = 0;
 
 	for (unsigned i = 0; i < 4; i++) {
@@ -152,7 +154,7 @@ static void map_all_ways(void)
 	expect(file >= 0, "the file may be read");
 	for (unsigned i = 0; i < 16; i++) {
 		struct wire_request map =
-			map_at(AT + i * 64 * PAGE, PAGES,
+			map_at(AT + i * 64 * PAGE, N_PAGES,
 			       i & 1 ? WMAP_SHARED : WMAP_PRIVATE);
 
 		map.args[0] = i >> 1 & 3; /* prot */
@@ -168,7 +170,7 @@ static void map_all_ways(void)
 static void change_the_file(void)
 {
 	int fd = enter_surely(), file = open_in("file", O_RDONLY, 0);
-	struct wire_request map = map_at(AT, PAGES, WMAP_SHARED);
+	struct wire_request map = map_at(AT, N_PAGES, WMAP_SHARED);
 	static const uint16_t kinds[] = { MESSAGE_FILE_SYNC,
 					  MESSAGE_FILE_WRITING,
 					  MESSAGE_FILE_WRITTEN,
@@ -194,7 +196,7 @@ static void change_the_file(void)
 /* What was never opened, or not for reading. */
 static void map_what_is_closed(void)
 {
-	struct wire_request map = map_at(AT, PAGES, WMAP_PRIVATE);
+	struct wire_request map = map_at(AT, N_PAGES, WMAP_PRIVATE);
 	int fd = enter_surely();
 	int path = open_in("secret", O_PATH, 0);
 	int own = open_in("drop/own", O_WRONLY | O_CREAT, 0222);
@@ -243,6 +245,24 @@ static void come_in(void)
 	       "nobody replaces it");
 }
 
+static uint64_t roots_token[TOKEN];
+
+/* By the right token, as a child has it that has given up its privilege. */
+static void come_in_by_token(void)
+{
+	static const uint16_t kinds[] = { WIRE_JOIN, WIRE_GUARD };
+	static struct answer answer;
+
+	for (size_t i = 0; i < lengthof(kinds); i++) {
+		struct wire_request request = ask_to_guard(roots_token);
+
+		request.kind = kinds[i];
+		expect(ask_keep(dial(), request, -1, &answer) == -EPROTO &&
+			       !answer.n_fds,
+		       "no joining by a token of root's");
+	}
+}
+
 /* With memory of its own making, which others would be shown. */
 static void move_in(void)
 {
@@ -254,7 +274,7 @@ static void move_in(void)
 		open_in("file", O_RDONLY, 0),
 	};
 
-	expect(!ftruncate(fds[0], PAGES * PAGE) &&
+	expect(!ftruncate(fds[0], N_PAGES * PAGE) &&
 		       !fcntl(fds[0], F_ADD_SEALS, F_SEAL_SHRINK),
 	       "memory");
 	ask(fd, REQUEST(WIRE_MOVE_IN), -1);
@@ -298,21 +318,34 @@ static void become_nobody(void)
 	       "another user");
 }
 
-static pid_t start(void (*run)(void))
+static pid_t start_as_root(void (*run)(void))
 {
 	pid_t pid = fork();
 
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	become_nobody();
 	run();
 	exit(0);
 }
 
+static void (*as_nobody)(void);
+
+static void run_as_nobody(void)
+{
+	become_nobody();
+	as_nobody();
+}
+
+static pid_t start(void (*run)(void))
+{
+	as_nobody = run;
+	return start_as_root(run_as_nobody);
+}
+
 static void root_is_well(const char *behind)
 {
-	for (size_t i = 0; i < PAGES; i++)
+	for (size_t i = 0; i < N_PAGES; i++)
 		expect(memory[i * PAGE] == (char)('a' + i) &&
 			       memory[i * PAGE + 1] == 's',
 		       behind);
@@ -336,11 +369,16 @@ static char *map_file(const char *name, int prot, mode_t mode)
 	int fd = open_in(name, O_RDWR | O_CREAT, mode);
 	char *at;
 
-	expect(fd >= 0 && !ftruncate(fd, PAGES * PAGE), "a file of root's");
-	at = wmap_map(NULL, PAGES * PAGE, prot, WMAP_SHARED, fd, 0, &wishes);
+	expect(fd >= 0 && !ftruncate(fd, N_PAGES * PAGE), "a file of root's");
+	at = wmap_map(NULL, N_PAGES * PAGE, prot, WMAP_SHARED, fd, 0, &wishes);
 	expect(at != MAP_FAILED, "root maps it");
 	close(fd);
 	return at;
+}
+
+static void root_enters(void)
+{
+	expect(enter_with(uffd_new(), roots_token) >= 0, "root enters");
 }
 
 static void root_maps(void)
@@ -348,10 +386,117 @@ static void root_maps(void)
 	setenv("WMAP_SOCKET", socket_name, 1);
 	memory = map_file("file", PROT_READ | PROT_WRITE, 0644);
 	map_file("secret", PROT_READ | PROT_WRITE, 0600)[0] = 's';
-	for (size_t i = 0; i < PAGES; i++) {
+	for (size_t i = 0; i < N_PAGES; i++) {
 		memory[i * PAGE] = (char)('a' + i);
 		memory[i * PAGE + 1] = 's';
 	}
+}
+
+/* By a connection that is nobody's, of a session that is root's. */
+static void is_given_nothing(int fd, int guard, const uint64_t *token)
+{
+	static struct answer answer;
+	uint64_t parent = (uint64_t)getppid();
+
+	expect(ask_keep(guard, ask_to_guard(token), -1, &answer) == -EPERM &&
+		       answer.reply.args[1] && !answer.n_fds,
+	       "it is its agent, and has nothing for a rescue");
+	expect(ask(fd, REQUEST(WIRE_SPACES, .args = { parent }), -1) == -EPERM,
+	       "it is not told of root's");
+	expect(ask(fd, REQUEST(WIRE_REPLACE), -1) == -EPERM,
+	       "nor does it replace wmapd");
+}
+
+static void hear_of_successor(int fd)
+{
+	static struct answer answer;
+
+	do
+		expect(!hear(fd, &answer), "a successor");
+	while (!(answer.reply.flags & WIRE_RESTARTED));
+}
+
+static const uint64_t childs_token[TOKEN] = { 1, 2 };
+
+/* @fd is of its FORK; it joins before it is known whose process it is, too. */
+static void be_child(int fd)
+{
+	struct wire_request guard = ask_to_guard(childs_token), join = guard;
+	static struct answer answer;
+
+	join.kind = WIRE_JOIN;
+	expect(!ask(dial(), join, -1), "a child joins");
+	expect(ask(dial(), guard, -1) == -EAGAIN, "and has its guard wait");
+	expect(!hear(fd, &answer), "it inherits");
+	expect(!ask(fd, REQUEST(WIRE_ATTACH), uffd_new()), "and is there");
+	expect(ask(fd, guard, -1) == -EPERM, "nobody's, as its parent");
+}
+
+static void have_child(int fd)
+{
+	struct wire_request request = ask_to_guard(childs_token);
+	int ends[2], status;
+	pid_t pid;
+
+	request.kind = WIRE_FORK;
+	expect(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0, "its ends");
+	expect(!ask(fd, request, ends[1]), "a fork");
+	close(ends[1]);
+	pid = fork();
+	if (!pid) {
+		be_child(ends[0]);
+		_exit(0);
+	}
+	close(ends[0]);
+	expect(waitpid(pid, &status, 0) == pid && !status, "the child is well");
+}
+
+static void change_user(void)
+{
+	struct wire_request join = REQUEST(WIRE_JOIN);
+	static struct answer answer;
+	const struct wire_space *told = (const void *)answer.bytes;
+	uint64_t pid = (uint64_t)getpid();
+	int uffd = uffd_new(), own = enter_with(uffd, join.args), fd, guard;
+
+	become_nobody();
+	fd = dial();
+	guard = dial();
+	expect(!ask(fd, join, -1), "who has become nobody joins");
+	expect(!ask(fd, map_at(AT, N_PAGES, WMAP_SHARED | WMAP_ANONYMOUS), -1),
+	       "and maps");
+	expect(!ask_keep(own, REQUEST(WIRE_SPACES, .args = { pid }), -1,
+			 &answer) &&
+		       told->pid == pid && told->uid == 0,
+	       "as root's");
+	is_given_nothing(fd, guard, join.args);
+	have_child(fd);
+	raise(SIGSTOP);
+	hear_of_successor(fd);
+	hear_of_successor(guard);
+	is_given_nothing(fd, guard, join.args);
+}
+
+static void kill_wmapd(void)
+{
+	pid_t pid = process_only_child(wmapd); /* a keeper's */
+
+	expect(pid && !kill(pid, SIGKILL), "wmapd is killed");
+}
+
+static void another_user(void)
+{
+	pid_t pid = start_as_root(change_user);
+	int status;
+
+	expect(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status),
+	       "it becomes nobody");
+	kill_wmapd();
+	root_is_well("another user");
+	kill(pid, SIGCONT);
+	expect(waitpid(pid, &status, 0) == pid && !status,
+	       "it is nobody afterwards, too");
+	puts("another user: ok");
 }
 
 /* While nobody has all that it may have. */
@@ -366,8 +511,8 @@ static void exhaustion(void)
 	root_is_well("exhaustion");
 	at = map_file("more", PROT_READ | PROT_WRITE, 0600);
 	at[0] = 'm';
-	expect(!wmap_sync(at, PAGES * PAGE, WMAP_SYNC_WAIT) &&
-		       !wmap_unmap(at, PAGES * PAGE),
+	expect(!wmap_sync(at, N_PAGES * PAGE, WMAP_SYNC_WAIT) &&
+		       !wmap_unmap(at, N_PAGES * PAGE),
 	       "root goes on");
 	puts("exhaustion: ok");
 	kill(pid, SIGKILL);
@@ -401,13 +546,16 @@ int main(void)
 	snprintf(drop, sizeof(drop), "%s/drop", directory);
 	expect(!mkdir(drop, 0777), "one for everybody");
 	atexit(remove_directory);
-	start_wmapd();
+	start_wmapd_with(true);
 	root_maps();
 	let_try(map_all_ways, "all kinds of mappings");
 	let_try(change_the_file, "changes of the file");
 	let_try(map_what_is_closed, "what is closed");
 	let_try(come_in, "others' processes");
+	root_enters();
+	let_try(come_in_by_token, "root's process, by its token");
 	let_try(move_in, "memory of its own");
+	another_user();
 	exhaustion();
 	kill(wmapd, SIGTERM);
 	return 0;

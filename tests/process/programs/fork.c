@@ -1111,27 +1111,81 @@ static void closes_all_by_system_calls(const char *path)
 	print_file(path);
 }
 
-static void gives_up_its_privilege(const char *path)
+/* ---- Another user's ---------------------------------------------------------------- */
+
+#define A_WHILE 100000 /* µs: wmap has a child's thread there by then */
+
+static void give_up_privilege(void)
 {
-	char *p = map_new(path, MAP_SHARED), *q;
-	int fd = open(path, O_RDWR);
+	if (getuid() != 0)
+		return;
+	REQUIRE(!setgroups(0, NULL));
+	REQUIRE(!setresgid(65534, 65534, 65534));
+	REQUIRE(!setresuid(65534, 65534, 65534));
+}
+
+/* @pause: before memory is touched that nobody has touched. */
+static void have_nobody_look(const char *path, size_t pages, useconds_t pause)
+{
+	int fd = make_file(path, pages * PAGE);
+	char *p = map(fd, pages, MAP_SHARED), *q;
 	pid_t pid, second;
 
-	IN_CHILD(
-		pid,
-		if (getuid() == 0) {
-			REQUIRE(!setgroups(0, NULL));
-			REQUIRE(!setresgid(65534, 65534, 65534));
-			REQUIRE(!setresuid(65534, 65534, 65534));
-		} p[0] = 'n';
-		q = map(fd, PAGES, MAP_SHARED); REQUIRE(q[0] == 'n');
-		q[1] = 'o'; IN_CHILD(second, p[2] = 'g'; REQUIRE(q[2] == 'g');
-				     _exit(digest(q, LENGTH)));
-		int status = end_of(second);
-		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 255));
+	REQUIRE(!madvise(p, pages * PAGE, MADV_RANDOM));
+	IN_CHILD(pid, give_up_privilege(); usleep(pause); p[0] = 'n';
+		 q = map(fd, pages, MAP_SHARED); REQUIRE(q[0] == 'n');
+		 q[1] = 'o';
+		 IN_CHILD(second, usleep(pause); p[2] = 'g';
+			  REQUIRE(q[2] == 'g'); _exit(digest(p, pages * PAGE)));
+		 int status = end_of(second);
+		 _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 255));
 	print_end("nobody", pid);
-	print_sum("memory", p, LENGTH);
+	print_sum("memory", p, pages * PAGE);
 	print_file(path);
+}
+
+static void gives_up_its_privilege(const char *path)
+{
+	have_nobody_look(path, PAGES, 0);
+}
+
+/* The thread of the child of who is nobody comes as nobody. */
+static void gives_up_its_privilege_early(const char *path)
+{
+	have_nobody_look(path, 16 * PAGES, A_WHILE);
+}
+
+/* More calls at a time than there were before it was another user's. */
+static void map_by_threads(int fd, char *p)
+{
+	enum { N = 4 };
+	struct board *board = make_board();
+	struct worker workers[N];
+	pthread_t threads[N];
+
+	for (int i = 0; i < N; i++) {
+		workers[i] = (struct worker){ board, fd, i, p, NULL, NULL };
+		REQUIRE(!pthread_create(&threads[i], NULL, map_on,
+					&workers[i]));
+	}
+	usleep(A_WHILE);
+	board->stop = 1;
+	for (int i = 0; i < N; i++)
+		pthread_join(threads[i], NULL);
+	REQUIRE(!board->wrong);
+}
+
+static void threads_without_privilege(const char *path)
+{
+	int fd = make_file(path, LENGTH);
+	char *p = map(fd, PAGES, MAP_SHARED);
+	pid_t pid;
+
+	IN_CHILD(pid, give_up_privilege(); map_by_threads(fd, p));
+	print_end("nobody", pid);
+	give_up_privilege();
+	map_by_threads(fd, p);
+	print_sum("memory", p, LENGTH);
 }
 
 const struct scenario scenarios[] = {
@@ -1176,5 +1230,7 @@ const struct scenario scenarios[] = {
 	{ "closes_all_it_finds", closes_all_it_finds },
 	{ "closes_all_by_system_calls", closes_all_by_system_calls },
 	{ "gives_up_its_privilege", gives_up_its_privilege },
+	{ "gives_up_its_privilege_early", gives_up_its_privilege_early },
+	{ "threads_without_privilege", threads_without_privilege },
 	{ NULL, NULL },
 };
