@@ -117,6 +117,12 @@ alike "sort" sort -r lines
 alike "cp" cp lines lines.copy
 expect "... copied" cmp lines lines.copy
 alike "a pipeline" sh -c 'sort -k2 lines | uniq -c | tail -n 5 | md5sum'
+cp /bin/true program && truncate -s 1M program
+# shellcheck disable=SC2016
+alike "a program that was stored to" sh -c 'for i in $(seq 200); do
+	"$0" -wu program 255 && ./program || exit
+done' "$programs/touch"
+expect "... is paged by wmap" loaded paged.json
 alike "find" find /usr/include -name 'm*.h'
 here sqlite3 && sqlite
 here git && git_
