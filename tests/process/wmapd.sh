@@ -181,7 +181,7 @@ rm -f "$work/ready6"
 for round in 1 2 3 4 5; do
 	"$programs/bind" "$work/stale" 0 >"$work/bound"
 	servers=()
-	for i in 1 2; do
+	for _ in 1 2; do
 		"$wmapd" --alone --socket "$work/stale" 2>>"$work/stale.err" &
 		servers+=($!)
 	done
