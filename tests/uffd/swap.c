@@ -137,10 +137,8 @@ START_TEST(eight_threads_lose_no_store)
 {
 	char *at = map_large(_i);
 
-	/* ThreadSanitizer takes thrice the time, and sees what it sees soon. */
 	ck_assert_int_eq(wmap_memory_set(budgets[_i / KINDS]), 0);
-	ck_assert(
-		memory_hammer(at, LARGE / PAGE, THREAD_SANITIZED ? 500 : 1500));
+	ck_assert(memory_hammer(at, LARGE / PAGE, facts_scaled(500)));
 	memory_stats();
 	memory_load(at, LARGE / PAGE);
 	keeps_within(budgets[_i / KINDS]);
