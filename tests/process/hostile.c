@@ -1537,6 +1537,7 @@ static void behave(void)
 {
 	int fd = open_file("good", O_RDWR, FILE_PAGES);
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* it would go on for ever */
 	for (uint64_t i = 0; i < FILE_PAGES; i++)
 		if (pwrite(fd, &i, sizeof(i), (off_t)(i * PAGE)) != sizeof(i))
 			exit(1);
