@@ -338,11 +338,9 @@ static void end_comer(struct comer *comer)
 static void settle_conn(struct comer *comer)
 {
 	struct conn *conn = comer->conn;
-	struct session *session = NULL;
+	struct session *session =
+		session_of_space(conn->server, comer->space->id);
 
-	list_for_each(one, &conn->server->sessions, struct session, link)
-		if (one->space->id == comer->space->id)
-			session = one;
 	end_comer(comer);
 	if (session)
 		session_take(session, conn);
