@@ -14,7 +14,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "box.h"
 #include "elsewhere.h"
 #include "kept.h"
 
@@ -82,10 +81,7 @@ void kept_remove_at(struct kept *kept, size_t i)
 
 	kept->names -= strlen(gone->name) + 1;
 	free(gone->name);
-	if (box_is_empty(gone->fd))
-		close(gone->fd);
-	else
-		elsewhere_close(gone->fd, ELSEWHERE_NOBODY);
+	elsewhere_close(gone->fd, ELSEWHERE_NOBODY);
 	kept->n--;
 	memmove(gone, gone + 1, (kept->n - i) * sizeof(*gone));
 }

@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "box.h"
 #include "elsewhere.h"
 #include "internal.h"
 #include "mem.h"
@@ -115,6 +116,8 @@ uint64_t elsewhere_server(int fd)
 	case S_IFIFO:
 	case S_IFLNK:
 		return 0;
+	case S_IFSOCK:
+		return box_is_empty(fd) ? 0 : own_server(&stat);
 	default:
 		return own_server(&stat);
 	}
