@@ -152,6 +152,16 @@ static bool next_present(const struct object *object, struct span span,
 	return false;
 }
 
+/* @bytes are what the file has there, in this page. */
+static int show(struct object *object, struct page page, struct span part,
+		const char *bytes)
+{
+	page = presume_settle(object, page);
+	if (page.state == PAGE_WRITING)
+		object_set(object, page, PAGE_REDIRTIED, page.views);
+	return object_patch(object, part.at, bytes, part.end - part.at);
+}
+
 /* @bytes are @span's, in the file: those of pages in memory go there. */
 static int put_in(struct object *object, struct span span, const char *bytes)
 {
@@ -160,14 +170,8 @@ static int put_in(struct object *object, struct span span, const char *bytes)
 	struct span part;
 	int error = 0;
 
-	while (!error && next_present(object, span, &cursor, &page, &part)) {
-		page = presume_settle(object, page);
-		if (page.state == PAGE_WRITING)
-			object_set(object, page, PAGE_REDIRTIED, page.views);
-		error = object_patch(object, part.at,
-				     bytes + (part.at - span.at),
-				     part.end - part.at);
-	}
+	while (!error && next_present(object, span, &cursor, &page, &part))
+		error = show(object, page, part, bytes + (part.at - span.at));
 	return error;
 }
 
@@ -185,7 +189,7 @@ static int copy_in(struct object *object, struct span span)
 					    part.end - part.at, part.at);
 
 		part.end = part.at + (uint64_t)n;
-		error = n < 0 ? (int)n : put_in(object, part, bytes);
+		error = n < 0 ? (int)n : show(object, page, part, bytes);
 	}
 	return error;
 }
