@@ -1555,22 +1555,6 @@ static void behave(void)
 
 /* ---- All of it ------------------------------------------------------------------- */
 
-static long memory_of(const char *field)
-{
-	char path[64], line[256];
-	long value = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)wmapd);
-	file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file))
-		if (!strncmp(line, field, strlen(field)))
-			value = strtol(line + strlen(field) + 1, NULL, 10);
-	if (file)
-		fclose(file);
-	return value;
-}
-
 static bool wmapd_lives(void)
 {
 	int status;
@@ -1605,7 +1589,7 @@ static bool run_attack(const struct attack *attack)
 	       "%u descriptors, %ld kB\n",
 	       attack->name, (double)(time_now() - begin) / 1e9,
 	       (double)longest / 1e6, process_descriptors(wmapd),
-	       memory_of("VmRSS:"));
+	       process_kib(wmapd, "VmRSS"));
 	if (status)
 		failed(attack->name);
 	if (shared->rounds < rounds + 2)
@@ -1661,7 +1645,7 @@ int main(int argc, char **argv)
 	while (shared->rounds < 5 && wait--)
 		usleep(10000);
 	files = process_descriptors(wmapd);
-	rss = memory_of("VmRSS:");
+	rss = process_kib(wmapd, "VmRSS");
 	for (size_t i = 0; i < lengthof(attacks) && lives; i++)
 		if (argc < 2 || !strcmp(argv[1], attacks[i].name))
 			lives = run_attack(&attacks[i]);
@@ -1674,7 +1658,7 @@ int main(int argc, char **argv)
 			break;
 		usleep(10000);
 	}
-	rss_after = memory_of("VmRSS:");
+	rss_after = process_kib(wmapd, "VmRSS");
 	printf("%u rounds; descriptors %u, before %u; memory %ld kB, before "
 	       "%ld\n",
 	       shared->rounds, files_after, files, rss_after, rss);

@@ -183,8 +183,8 @@ bool process_wait(bool (*is)(void *), void *arg, unsigned seconds);
 
 void process_sleep_ms(unsigned ms);
 
-/* KiB of /proc/self/status, such as "VmRSS". */
-long process_kib(const char *field);
+/* KiB of its /proc/PID/status, such as "VmRSS", or -1 if it is gone; 0: this process. */
+long process_kib(pid_t pid, const char *field);
 
 /* The only child of a process, or 0. */
 pid_t process_only_child(pid_t pid);

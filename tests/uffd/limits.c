@@ -35,7 +35,7 @@ static char *map_filled(void)
 START_TEST(without_addresses_mapping_is_enomem)
 {
 	char *before = map_filled();
-	rlim_t room = (rlim_t)process_kib("VmSize") * KIB + 16 * MIB;
+	rlim_t room = (rlim_t)process_kib(0, "VmSize") * KIB + 16 * MIB;
 	rlim_t was = set_limit(RLIMIT_AS, room);
 	char *at = wmap_map(NULL, GIB, READ_WRITE, PRIVATE_ANON, -1, 0, NULL);
 	int error = errno;
@@ -56,7 +56,7 @@ END_TEST
 START_TEST(without_addresses_resizing_is_enomem)
 {
 	char *at = map_filled(), *moved;
-	rlim_t room = (rlim_t)process_kib("VmSize") * KIB + 16 * MIB;
+	rlim_t room = (rlim_t)process_kib(0, "VmSize") * KIB + 16 * MIB;
 	rlim_t was = set_limit(RLIMIT_AS, room);
 	int error;
 

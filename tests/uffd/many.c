@@ -204,8 +204,8 @@ static struct sizes sizes_now(void)
 	struct wmap_stats stats = memory_stats();
 
 	return (struct sizes){
-		process_kib("VmSize"),
-		process_kib("VmRSS"),
+		process_kib(0, "VmSize"),
+		process_kib(0, "VmRSS"),
 		stats.bookkeeping,
 		stats.memory,
 	};

@@ -156,7 +156,7 @@ START_TEST(too_few_threads_are_none)
 		return; /* they need more addresses than that */
 	getrlimit(RLIMIT_AS, &before);
 	low = before;
-	low.rlim_cur = (rlim_t)process_kib("VmSize") * KIB + 100 * MIB;
+	low.rlim_cur = (rlim_t)process_kib(0, "VmSize") * KIB + 100 * MIB;
 	setrlimit(RLIMIT_AS, &low);
 	ck_assert_ptr_null(wmap_store_create(&noting, &seen, 64));
 	ck_assert(errno == EAGAIN || errno == ENOMEM);
